@@ -1,0 +1,99 @@
+"""The sidebar: the tray with a slider and a number per item, the global strength, and what is loaded."""
+
+import streamlit as st
+
+from pages.shared.model_picker import draw_model_picker
+from pages.shared.tray_state import can_undo, get_tray, set_tray, strength_key, undo_tray
+from sas_core.steering.engine import Engine
+from sas_core.steering.tray import Tray, TrayItem
+
+SCALE_KEY = "scale"
+_REACH = 8.0
+
+
+def draw_sidebar(engine: Engine) -> None:
+    with st.sidebar:
+        tray = get_tray(engine)
+        _draw_head(tray)
+        for item in tray:
+            _draw_item(item)
+        if len(tray):
+            _draw_scale(engine, tray)
+        st.divider()
+        _draw_loaded(engine)
+
+
+def get_scale() -> float:
+    """The global lambda that multiplies every strength in the tray."""
+    return float(st.session_state.get(SCALE_KEY, 1.0))
+
+
+def _draw_head(tray: Tray) -> None:
+    title, undo = st.columns([3, 1], vertical_alignment="center")
+    title.markdown(f"**Steering tray** ({len(tray)})")
+    undo.button("Undo", on_click=undo_tray, disabled=not can_undo(), type="tertiary", key="tray.undo",
+                help="Undo the last change of the tray")  # fmt: skip
+    if not len(tray):
+        st.caption("Empty: nothing is steered. Add latents on Contrast or a saved vector on Vectors.")
+
+
+def _draw_item(item: TrayItem) -> None:
+    key = strength_key(item.key)
+    exact = f"{key}.exact"
+    st.session_state.setdefault(key, max(-_REACH, min(_REACH, item.strength)))
+    st.session_state[exact] = item.strength
+
+    def moved(source: str) -> None:
+        value = float(st.session_state[source])
+        st.session_state[key] = max(-_REACH, min(_REACH, value))
+        set_tray(st.session_state["tray"].set_strength(item.key, value))
+
+    count = "1 latent" if item.is_latent else f"{len(item.indices)} latents"
+    name, remove = st.columns([5, 1], vertical_alignment="center")
+    name.markdown(f"{_plain(item.label)} :gray[{count}]")
+    remove.button("", icon=":material/close:", key=f"remove.{item.key}", type="tertiary",
+                  help=f"Remove {item.label} from the tray",
+                  on_click=lambda: set_tray(st.session_state["tray"].remove(item.key)))  # fmt: skip
+    slider, number = st.columns([3, 2], vertical_alignment="bottom")
+    slider.slider(f"Strength of {item.label}", -_REACH, _REACH, step=0.1, key=key, on_change=moved,
+                  args=(key,), label_visibility="collapsed")  # fmt: skip
+    number.number_input(f"Exact strength of {item.label}", step=0.1, format="%.2f", key=exact,
+                        on_change=moved, args=(exact,), label_visibility="collapsed")  # fmt: skip
+
+
+def _draw_scale(engine: Engine, tray: Tray) -> None:
+    st.session_state.setdefault(SCALE_KEY, _scale_from_url())
+    st.slider(
+        "Strength λ of the whole tray", -3.0, 3.0, step=0.05, key=SCALE_KEY, on_change=_remember_scale,
+        help="Multiplies every strength above. Negative values suppress; 0 is the unsteered model.",
+    )  # fmt: skip
+    share = engine.added_share(tray.steering(get_scale()))
+    st.caption(f"Adds at most {share:.2f} of a typical residual norm; text usually breaks near 0.5.")
+
+
+def _scale_from_url() -> float:
+    try:
+        return max(-3.0, min(3.0, float(st.query_params.get("scale", "1"))))
+    except ValueError:
+        return 1.0
+
+
+def _remember_scale() -> None:
+    st.query_params["scale"] = f"{get_scale():g}"
+
+
+def _draw_loaded(engine: Engine) -> None:
+    sae, placed = engine.dictionary.identity, engine.placement
+    st.caption(
+        f"{_plain(engine.name)}, {sae.hook_name}, {sae.d_sae:,} latents ({sae.architecture}); "
+        f"{placed.device}, {placed.dtype}",
+        help=placed.reason,
+    )
+    draw_model_picker()
+
+
+def _plain(text: str) -> str:
+    """Text inside Markdown, without its meaning as Markdown."""
+    for character in "\\`*_{}[]()#+-.!|$~<>:":
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -1,0 +1,38 @@
+"""Store each weight as a strided view whose rearranged form is already contiguous.
+
+HookedTransformer keeps attention weights as `[head, d_model, d_head]` and rearranges (copies) them at
+every call into what the linear kernel wants; at batch 1 those copies are two thirds of a decode step.
+After this pass each of the copies is a no-op. Values, shapes and outputs are bit-identical.
+"""
+
+from torch import nn
+
+# name of the parameter -> order of its dimensions in memory, slowest first
+_IN_MEMORY = {
+    "W_Q": (0, 2, 1),
+    "W_K": (0, 2, 1),
+    "W_V": (0, 2, 1),
+    "_W_K": (0, 2, 1),
+    "_W_V": (0, 2, 1),
+    "W_O": (2, 0, 1),
+    "W_in": (1, 0),
+    "W_gate": (1, 0),
+    "W_out": (1, 0),
+    "W_U": (1, 0),
+}
+
+
+def lay_out_for_decoding(model: nn.Module) -> int:
+    """Re-store the parameters named above in place; returns how many were re-stored.
+
+    A parameter of another rank (mixture-of-experts blocks, quantised weights) is left as it is.
+    """
+    changed = 0
+    for name, parameter in model.named_parameters():
+        order = _IN_MEMORY.get(name.rsplit(".", 1)[-1])
+        if order is None or parameter.dim() != len(order):
+            continue
+        back = [order.index(i) for i in range(len(order))]
+        parameter.data = parameter.data.permute(order).contiguous().permute(back)
+        changed += 1
+    return changed

@@ -1,0 +1,233 @@
+"""The one shared engine of a process: a model, its SAE, a queue. Everything a page or command asks goes here.
+
+Sessions never see each other's hooks: whoever touches the model holds the queue's turn.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from sas_core.errors import BadInput, NoEffect
+from sas_core.model.chat import PromptTokens, Turns
+from sas_core.model.device import Placement
+from sas_core.model.dictionary import Dictionary
+from sas_core.model.hooked import activations_at, require_hook
+from sas_core.model.sinks import is_sink
+from sas_core.steering.edit import Edit, SparseEdit
+from sas_core.steering.generate import Decoder
+from sas_core.steering.hook import typical_norm
+from sas_core.steering.lanes import Done, Event, LaneResult, LaneText, Request, Update, Waiting
+from sas_core.steering.queue import Ticket, TicketQueue
+from sas_core.steering.receipt import Receipt, require_effect
+from sas_core.steering.score import completion_logprobs
+from sas_core.steering.spec import Lane, Steering, SteeredTokens, canonical_key
+
+_STORED_ANSWERS = 64
+# a neutral text of our own, to know how long a residual usually is at the hook
+_ORDINARY = (
+    "The train was late again this morning, so we walked along the river and talked about the book she "
+    "had lent me. In most years the harvest begins in early autumn, when the days are still warm."
+)
+
+
+class Engine:
+    """Built by `sas_core.model.presets.load_engine`; safe to share between threads."""
+
+    def __init__(self, model: Any, dictionary: Dictionary, placement: Placement, name: str) -> None:
+        """Raises BadInput when the SAE does not fit the model: unknown hook, or another width."""
+        self.model, self.dictionary, self.placement, self.name = model, dictionary, placement, name
+        self.hook_name = dictionary.identity.hook_name
+        require_hook(model, self.hook_name)
+        self.turns = Turns(model.tokenizer, prepend_bos=dictionary.prepend_bos, n_ctx=model.cfg.n_ctx)
+        ordinary = self.turns.encode(_ORDINARY, chat=False).ids
+        self._check_width(ordinary)
+        self.typical_norm = typical_norm(model, self.hook_name, ordinary)
+        self.queue = TicketQueue()
+        self._unsteered: OrderedDict[str, LaneResult] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def stream(self, request: Request, session: str = "") -> Iterator[Event]:
+        """Generate; yields Waiting while others go first, an Update per token, then Done.
+
+        Use inside `contextlib.closing`: closing stops within one token and takes the hook off.
+        Raises BadInput, QueueFull, Cancelled (a newer request of the session came).
+        """
+        prompt = self.turns.encode(request.prompt, chat=request.chat, system=request.system)
+        tokens = _one_region(request.lanes)
+        edits = [self.edit_for(lane.steering) for lane in request.lanes]
+        stored = self._stored(prompt, request, edits)
+        with self.queue.turn(session) as ticket:
+            yield from _wait(ticket)
+            yield from self._generate(prompt, request, edits, tokens, stored, ticket)
+
+    def run(self, request: Request, session: str = "") -> Done:
+        """Generate to the end. Raises NoEffect when a lane's non-zero strength changed nothing."""
+        done = next(e for e in self.stream(request, session) if isinstance(e, Done))
+        for lane in done.lanes:
+            if lane.problem:
+                raise NoEffect(lane.problem)
+        return done
+
+    def edit_for(self, steering: Steering | None) -> Edit | None:
+        """The edit of a lane, or None where nothing is added (unsteered, or every strength zero)."""
+        if steering is None or not steering.added():
+            return None
+        return SparseEdit(self.dictionary, steering)
+
+    def added_share(self, steering: Steering) -> float:
+        """Norm of `sum lambda v_i W_dec[i]` over the typical residual norm: the most that can be added.
+
+        Suppressed latents count in full although they can only be switched off, hence "at most".
+        """
+        added = steering.added()
+        if not added:
+            return 0.0
+        rows = self.dictionary.W_dec_rows(torch.tensor(list(added)))
+        values = torch.tensor(list(added.values()), device=rows.device)
+        length = float((values @ rows).norm())
+        if self.dictionary.identity.normalize_activations in ("layer_norm", "constant_norm_rescale"):
+            return length / self.dictionary.identity.d_in**0.5
+        return length / self.typical_norm
+
+    @contextmanager
+    def turn(self, session: str = "") -> Iterator[Ticket]:
+        """Hold the model for other work (ranking, evaluation). The caller polls `ticket.wait`."""
+        with self.queue.turn(session) as ticket:
+            yield ticket
+
+    def completion_logprobs(
+        self,
+        prompt: PromptTokens,
+        completion: Sequence[int],
+        edits: Sequence[Edit | None],
+        tokens: SteeredTokens = "generated",
+    ) -> torch.Tensor:
+        """`steering.score.completion_logprobs` on this engine. The caller holds the turn."""
+        return completion_logprobs(
+            self.model, self.hook_name, prompt, completion, edits,
+            tokens=tokens, typical_norm=self.typical_norm,
+        )  # fmt: skip
+
+    def logprob_change(self, request: Request, lane: Lane, result: LaneResult) -> tuple[float, ...]:
+        """Per generated token: log p steered - log p unsteered of the same text (nats)."""
+        prompt = self.turns.encode(request.prompt, chat=request.chat, system=request.system)
+        tokens = lane.steering.tokens if lane.steering else "generated"
+        with self.queue.turn() as ticket:
+            while not ticket.wait(0.1):
+                pass
+            edits = [self.edit_for(lane.steering), None]
+            steered, plain = self.completion_logprobs(prompt, result.token_ids, edits, tokens)
+        return tuple((steered - plain).tolist())
+
+    @torch.inference_mode()
+    def latents_of(self, ids: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents `[pos, d_sae]` of a token sequence, and which positions `[pos]` mean nothing.
+
+        Those are special tokens and attention sinks. The caller holds the turn.
+        """
+        tokens = torch.tensor([list(ids)], device=self.model.cfg.device)
+        activations = activations_at(self.model, self.hook_name, tokens)
+        special = torch.tensor([token in self.turns.special_ids for token in ids])
+        excluded = special | is_sink(activations, self.typical_norm)[0].cpu()
+        return self.dictionary.encode(activations)[0], excluded
+
+    def _generate(
+        self,
+        prompt: PromptTokens,
+        request: Request,
+        edits: list[Edit | None],
+        tokens: SteeredTokens,
+        stored: dict[int, LaneResult],
+        ticket: Ticket,
+    ) -> Iterator[Event]:
+        texts = [LaneText(lane.name, _scale(lane)) for lane in request.lanes]
+        running = [i for i in range(len(edits)) if i not in stored]
+
+        def standing() -> tuple[LaneResult, ...]:
+            return tuple(stored.get(i) or text.result(self.turns) for i, text in enumerate(texts))
+
+        decoder = Decoder(
+            self.model, self.hook_name, prompt, [edits[i] for i in running], request.sampling,
+            tokens=tokens, stop_ids=self.turns.stop_ids, typical_norm=self.typical_norm,
+        )  # fmt: skip
+        if stored:
+            yield Update(standing())
+        for step in decoder.steps() if running else ():
+            ticket.check()
+            for chosen in step.chosen:
+                texts[running[chosen.lane]].add(chosen, self.turns)
+            yield Update(standing())
+        receipts = dict(zip(running, decoder.receipts(), strict=True))
+        lanes = tuple(
+            stored.get(i) or self._finish(text, request.lanes[i], receipts[i])
+            for i, text in enumerate(texts)
+        )
+        self._store(prompt, request, edits, lanes)
+        yield Done(lanes, prompt.ids)
+
+    def _finish(self, text: LaneText, lane: Lane, receipt: Receipt | None) -> LaneResult:
+        problem = None
+        if receipt is not None:
+            try:
+                require_effect(receipt, lane.name)
+            except NoEffect as error:
+                problem = str(error)
+        elif lane.steering is not None:
+            receipt = Receipt(0, 0, 0, 0.0, 0.0, (), ())
+        return text.result(self.turns, receipt, problem)
+
+    def _key(self, prompt: PromptTokens, request: Request) -> str:
+        return canonical_key([list(prompt.ids), request.sampling])
+
+    def _stored(
+        self, prompt: PromptTokens, request: Request, edits: list[Edit | None]
+    ) -> dict[int, LaneResult]:
+        """Unsteered answers already known: they depend on prompt and sampling, not on any slider."""
+        with self._lock:
+            known = self._unsteered.get(self._key(prompt, request))
+        if known is None:
+            return {}
+        return {
+            i: replace(known, name=lane.name, restored=True)
+            for i, (lane, edit) in enumerate(zip(request.lanes, edits, strict=True))
+            if edit is None and lane.steering is None
+        }
+
+    def _store(self, prompt, request, edits, lanes: tuple[LaneResult, ...]) -> None:
+        plain = [r for r, e, lane in zip(lanes, edits, request.lanes, strict=True)
+                 if e is None and lane.steering is None]  # fmt: skip
+        if plain:
+            with self._lock:
+                self._unsteered[self._key(prompt, request)] = plain[0]
+                while len(self._unsteered) > _STORED_ANSWERS:
+                    self._unsteered.popitem(last=False)
+
+    def _check_width(self, ids: Sequence[int]) -> None:
+        tokens = torch.tensor([list(ids[:2])], device=self.model.cfg.device)
+        width = activations_at(self.model, self.hook_name, tokens).shape[-1]
+        if width != self.dictionary.identity.d_in:
+            raise BadInput(
+                f"The SAE reads {self.dictionary.identity.d_in} numbers at {self.hook_name}, this model "
+                f"has {width} there; choose an SAE trained for {self.name}."
+            )
+
+
+def _scale(lane: Lane) -> float:
+    return lane.steering.scale if lane.steering else 0.0
+
+
+def _wait(ticket: Ticket) -> Iterator[Waiting]:
+    while not ticket.wait(0.1):
+        yield Waiting(ticket.position)
+
+
+def _one_region(lanes: Sequence[Lane]) -> SteeredTokens:
+    regions = {lane.steering.tokens for lane in lanes if lane.steering}
+    if not lanes or len(regions) > 1:
+        raise BadInput("Give at least one lane, and the same steered tokens to all lanes of one run.")
+    return regions.pop() if regions else "generated"

@@ -1,0 +1,133 @@
+"""The token loop: steered and unsteered lanes as rows of one batch, one event per step.
+
+Knows token ids only, nothing about text, chats or queues.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sas_core.model.chat import PromptTokens
+from sas_core.steering.edit import Edit
+from sas_core.steering.hook import SteeredRows, require_fired, steering_hook
+from sas_core.steering.prefix import fresh_cache, forward, keep_rows, repeat_rows
+from sas_core.steering.receipt import Receipt
+from sas_core.steering.sampling import choose
+from sas_core.steering.spec import Sampling, SteeredTokens
+
+StopReason = Literal["end of turn", "length"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One token of one lane; `logprob` under that lane's own distribution (natural log)."""
+
+    lane: int
+    token_id: int
+    logprob: float
+    stop: StopReason | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """All tokens chosen in one step; lanes that have ended are absent."""
+
+    number: int
+    chosen: tuple[Chosen, ...]
+
+
+def first_steered(prompt: PromptTokens, tokens: SteeredTokens) -> int:
+    """Index of the first prompt position whose residual is edited.
+
+    `generated`: the prompt's last token, so that the first generated token is chosen under steering;
+    `after-instruction`: everything after the user's turn; `all`: every position but the first (BOS).
+    """
+    last = len(prompt) - 1
+    return {"generated": last, "after-instruction": min(prompt.instruction_end, last), "all": min(1, last)}[
+        tokens
+    ]
+
+
+class Decoder:
+    """One generation. Iterate `steps()`; afterwards `receipts()` says what the edits did."""
+
+    def __init__(
+        self,
+        model: Any,
+        hook_name: str,
+        prompt: PromptTokens,
+        edits: Sequence[Edit | None],
+        sampling: Sampling,
+        *,
+        tokens: SteeredTokens,
+        stop_ids: frozenset[int],
+        typical_norm: float,
+    ) -> None:
+        self.model, self.hook_name, self.sampling = model, hook_name, sampling
+        self.prompt, self.stop_ids = prompt, stop_ids
+        self.start = first_steered(prompt, tokens)
+        self.rows = SteeredRows(list(edits), typical_norm)
+        self._meters = list(self.rows.meters)
+        self._lane_of_row = list(range(len(edits)))
+        self._forwards = 0
+
+    @torch.inference_mode()
+    def steps(self) -> Iterator[Step]:
+        """Yield one Step per token until every lane has ended.
+
+        Close the generator to stop early: the hook is off before the next line runs.
+        Raises HookNeverRan when the hook did not run in every forward pass.
+        """
+        cache = fresh_cache(self.model)
+        with steering_hook(self.model, self.hook_name, self.rows):
+            logits = self._prefill(cache)
+            self.rows.decoding = True
+            for number in range(self.sampling.max_new_tokens):
+                require_fired(self.rows, self._forwards)
+                step = self._choose(logits, number)
+                yield step
+                going = [i for i, chosen in enumerate(step.chosen) if chosen.stop is None]
+                if not going:
+                    return
+                if len(going) < len(step.chosen):
+                    self._drop(cache, going)
+                ids = [chosen.token_id for chosen in step.chosen if chosen.stop is None]
+                logits = self._run(torch.tensor(ids).unsqueeze(1), cache)
+
+    def receipts(self) -> list[Receipt | None]:
+        """Per lane, in the order given; None for unsteered lanes."""
+        return [None if meter is None else meter.receipt() for meter in self._meters]
+
+    def _prefill(self, cache: Any) -> Float[Tensor, "lane d_vocab"]:
+        ids = torch.tensor(self.prompt.ids)
+        if self.start:
+            self.rows.active = False
+            self._run(ids[None, : self.start], cache)
+        self.rows.active = True
+        lanes = len(self._lane_of_row)
+        repeat_rows(cache, lanes)
+        return self._run(ids[None, self.start :].expand(lanes, -1), cache)
+
+    def _run(self, tokens: Tensor, cache: Any) -> Float[Tensor, "lane d_vocab"]:
+        self._forwards += 1
+        return forward(self.model, tokens.to(self.model.cfg.device), cache)[:, -1]
+
+    def _choose(self, logits: Float[Tensor, "lane d_vocab"], number: int) -> Step:
+        picked = choose(logits, self.sampling, number)
+        scores = logits.float().log_softmax(dim=-1).gather(-1, picked[:, None])[:, 0].tolist()
+        last = number == self.sampling.max_new_tokens - 1
+        chosen = []
+        for lane, token, score in zip(self._lane_of_row, picked.tolist(), scores, strict=True):
+            stop: StopReason | None = "end of turn" if token in self.stop_ids else "length" if last else None
+            chosen.append(Chosen(lane, token, score, stop))
+        return Step(number, tuple(chosen))
+
+    def _drop(self, cache: Any, going: list[int]) -> None:
+        keep_rows(cache, torch.tensor(going, device=self.model.cfg.device))
+        self._lane_of_row = [self._lane_of_row[i] for i in going]
+        self.rows.edits = [self.rows.edits[i] for i in going]
+        self.rows.meters = [self.rows.meters[i] for i in going]

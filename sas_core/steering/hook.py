@@ -1,0 +1,84 @@
+"""Where the edit meets the model: one hook, per-lane rows, a steered region, and a count of its firings."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sas_core.errors import HookNeverRan
+from sas_core.model.hooked import require_hook
+from sas_core.model.sinks import is_sink
+from sas_core.steering.edit import Edit
+from sas_core.steering.receipt import Meter
+
+
+@dataclass
+class SteeredRows:
+    """The state of one run: which rows are edited by what, and whether this forward is steered at all."""
+
+    edits: Sequence[Edit | None]
+    typical_norm: float
+    active: bool = True
+    decoding: bool = False
+    fired: int = 0
+
+    def __post_init__(self) -> None:
+        self.meters = [None if e is None else Meter(e.latents) for e in self.edits]
+
+    def __call__(self, value: Tensor, hook: Any) -> Tensor | None:
+        """The hook function. `value`: `[row, pos, ...]`; rows without an edit come back untouched."""
+        self.fired += 1
+        if not self.active or not any(self.edits):
+            return None
+        steered = value.clone()
+        flat = steered.flatten(start_dim=2)
+        sinks = is_sink(flat, self.typical_norm)
+        for row, (edit, meter) in enumerate(zip(self.edits, self.meters, strict=True)):
+            if edit is not None:
+                flat[row] = self._edit_row(flat[row], sinks[row], edit, meter)
+        return flat.view(value.shape)
+
+    def _edit_row(
+        self, row: Float[Tensor, "pos d_in"], sink: Bool[Tensor, " pos"], edit: Edit, meter: Meter
+    ) -> Float[Tensor, "pos d_in"]:
+        keep = ~sink
+        meter.sinks += int(sink.sum())
+        original = row[keep]
+        if not len(original):
+            return row
+        edited = edit.apply(original)
+        meter.record(original, edited, edit.read(edited.residual), decoding=self.decoding)
+        return row.masked_scatter(keep.unsqueeze(-1), edited.residual)
+
+
+@contextmanager
+def steering_hook(model: Any, hook_name: str, rows: SteeredRows) -> Iterator[SteeredRows]:
+    """Set the hook, and take it off again however the block ends. The name is checked first.
+
+    Raises BadInput for an unknown hook name.
+    """
+    require_hook(model, hook_name)
+    with model.hooks(fwd_hooks=[(hook_name, rows)]):
+        yield rows
+
+
+def require_fired(rows: SteeredRows, forwards: int) -> None:
+    """Raise HookNeverRan unless the hook ran once per forward pass."""
+    if rows.fired != forwards:
+        raise HookNeverRan(
+            f"The steering hook ran {rows.fired} times in {forwards} forward passes, so the output may "
+            "be unsteered and is not shown. This is a fault of ours or of the model's wrapper."
+        )
+
+
+@torch.inference_mode()
+def typical_norm(model: Any, hook_name: str, ids: Sequence[int]) -> float:
+    """Median residual norm over a text, its first position (an attention sink in most models) left out."""
+    from sas_core.model.hooked import activations_at
+
+    tokens = torch.tensor([list(ids)], device=model.cfg.device)
+    return float(activations_at(model, hook_name, tokens)[0, 1:].float().norm(dim=-1).median())

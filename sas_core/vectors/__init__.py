@@ -1,0 +1,1 @@
+"""Taking a vector away and bringing it back: the JSON file, the shelf, the plain-transformers program."""

@@ -1,0 +1,166 @@
+"""From what is loaded and what was ranked to a vector file, with the decoded sum and a run to verify it by."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import torch
+
+from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.errors import BadInput, Mismatch
+from sas_core.steering.engine import Engine
+from sas_core.steering.lanes import Done, Request
+from sas_core.steering.spec import Lane, Sampling, Steering, Term
+from sas_core.vectors.compare import Difference, LoadedIdentity, differences
+from sas_core.vectors.fields import Feature, ModelPart, PairsPart, SaePart, VectorFile, Verify, now_utc
+
+VERIFY_PROMPT = "Tell me about your day."
+VERIFY_TOKENS = 24
+
+
+def identity(engine: Engine) -> LoadedIdentity:
+    """What is loaded, for comparison with a file."""
+    sae = engine.dictionary.identity
+    return LoadedIdentity(
+        engine.name, None, engine.placement.dtype, engine.model.cfg.d_model, engine.dictionary.model_kwargs,
+        sae.hook_name, sae.d_in, sae.d_sae, sae.sha256,
+    )  # fmt: skip
+
+
+def sas_vector_file(engine: Engine, name: str, ranking: Ranking, choice: Choice, *, strength: float = 1.0,
+                    labels: Mapping[int, str] | None = None, verify: bool = True) -> VectorFile:  # fmt: skip
+    """The SAS vector of a ranking at the chosen tau, sides and top-k. Raises BadInput when it is empty."""
+    vector, funnel = ranking.vector(choice)
+    if not len(vector.indices):
+        raise BadInput(
+            f"No latent passes tau {choice.tau:g} on one side only ({funnel.sentence()}) Lower tau."
+        )
+    columns = (vector.indices, vector.values, vector.freq_pos, vector.freq_neg, vector.mean_pos,
+               vector.mean_neg)  # fmt: skip
+    features = tuple(
+        Feature(index=int(i), value=float(v), freq_pos=float(fp), freq_neg=float(fn), mean_pos=float(mp),
+                mean_neg=float(mn), label=(labels or {}).get(int(i)))
+        for i, v, fp, fn, mp, mn in zip(*columns, strict=True)
+    )  # fmt: skip
+    pairs = PairsPart(name=ranking.pairs.name, count=len(ranking.pairs), sha256=ranking.pairs.sha256)
+    return _file(
+        engine, name, features, strength, verify, method="sas", tau=choice.tau, position=ranking.position,
+        sides=choice.sides, drop_shared=choice.drop_shared, pairs=pairs,
+    )  # fmt: skip
+
+
+def latents_file(engine: Engine, name: str, values: Mapping[int, float], *, strength: float = 1.0,
+                 labels: Mapping[int, str] | None = None, verify: bool = True) -> VectorFile:  # fmt: skip
+    """A vector of hand-picked or composed latents."""
+    features = tuple(Feature(index=i, value=v, label=(labels or {}).get(i)) for i, v in values.items() if v)
+    if not features:
+        raise BadInput("There is nothing to save: every strength is zero.")
+    return _file(engine, name, features, strength, verify, method="latents")
+
+
+def steering_of(vector: VectorFile, scale: float, **options) -> Steering:
+    """The file as a steering; its own nonlinearity and steered tokens unless `options` say otherwise."""
+    settings = {"nonlinearity": vector.nonlinearity, "tokens": vector.steered_tokens, **options}
+    return Steering((term_of(vector),), scale, **settings)
+
+
+def term_of(vector: VectorFile, strength: float = 1.0) -> Term:
+    return Term(
+        vector.name,
+        tuple(f.index for f in vector.features),
+        tuple(f.value for f in vector.features),
+        strength,
+    )
+
+
+def check_belongs(vector: VectorFile, engine: Engine) -> tuple[Difference, ...]:
+    """Warnings about what differs. Raises Mismatch with the first fatal difference."""
+    found = differences(vector, identity(engine))
+    for difference in found:
+        if difference.severity == "fatal":
+            raise Mismatch(f"{vector.name!r} cannot be used with what is loaded. {difference.sentence}")
+    return found
+
+
+def reproduce(engine: Engine, vector: VectorFile) -> tuple[int, int]:
+    """Re-run the file's verify block greedily: tokens that agree, over both lanes, of how many recorded.
+
+    Raises BadInput when the file has no verify block.
+    """
+    if vector.verify is None:
+        raise BadInput(f"{vector.name!r} carries no recorded run to reproduce.")
+    block = vector.verify
+    done = _verify_run(engine, vector, block.prompt, block.scale, block.max_new_tokens)
+    agree = total = 0
+    for lane, recorded in zip(done.lanes, (block.unsteered, block.steered), strict=True):
+        agree += _agreeing(lane.token_ids, recorded)
+        total += len(recorded)
+    return agree, total
+
+
+def _file(engine: Engine, name: str, features: tuple[Feature, ...], strength: float, verify: bool,
+          **fields) -> VectorFile:  # fmt: skip
+    file = VectorFile(
+        name=name, created_at=now_utc(), strength=strength, features=features,
+        model=_model_part(engine), sae=_sae_part(engine), versions=_versions(),
+        dense=tuple(dense_sum(engine, features)), **fields,
+    )  # fmt: skip
+    if not verify:
+        return file
+    done = _verify_run(engine, file, VERIFY_PROMPT, strength, VERIFY_TOKENS)
+    block = Verify(
+        prompt=VERIFY_PROMPT, prompt_ids=done.prompt_ids, seed=0, scale=strength,
+        max_new_tokens=VERIFY_TOKENS, unsteered=done.lanes[0].token_ids, steered=done.lanes[1].token_ids,
+        dtype=engine.placement.dtype, device=engine.placement.device,
+    )  # fmt: skip
+    return file.model_copy(update={"verify": block})
+
+
+def _verify_run(engine: Engine, vector: VectorFile, prompt: str, scale: float, new_tokens: int) -> Done:
+    lanes = (Lane("unsteered"), Lane("steered", steering_of(vector, scale)))
+    request = Request(prompt, lanes, Sampling(new_tokens))
+    return next(e for e in engine.stream(request) if isinstance(e, Done))
+
+
+def dense_sum(engine: Engine, features: Sequence[Feature]) -> list[float]:
+    """`sum_i v_i W_dec[i]` in the hook's space, `[d_in]`.
+
+    For an SAE that normalises each input, the length is that for a residual of typical norm.
+    """
+    indices = torch.tensor([f.index for f in features])
+    values = torch.tensor([f.value for f in features], device=engine.dictionary.sae.W_dec.device)
+    total = values @ engine.dictionary.W_dec_rows(indices)
+    if engine.dictionary.identity.normalize_activations in ("layer_norm", "constant_norm_rescale"):
+        total = total * (engine.typical_norm / engine.dictionary.identity.d_in**0.5)
+    return [float(x) for x in total.cpu()]
+
+
+def _agreeing(found: Sequence[int], recorded: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    count = 0
+    for a, b in zip(found, recorded, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _model_part(engine: Engine) -> ModelPart:
+    return ModelPart(
+        name=engine.name, dtype=engine.placement.dtype, processing=engine.dictionary.model_kwargs,
+        d_model=engine.model.cfg.d_model, chat_template_sha256=engine.turns.template_sha256,
+    )  # fmt: skip
+
+
+def _sae_part(engine: Engine) -> SaePart:
+    sae = engine.dictionary.identity
+    # a path of this machine means nothing elsewhere; the hash says which weights they are
+    name = None if sae.path is None else sae.path.rstrip("/").rpartition("/")[2]
+    return SaePart(
+        release=sae.release, sae_id=sae.sae_id, path=name, hook_name=sae.hook_name, d_in=sae.d_in,
+        d_sae=sae.d_sae, sha256=sae.sha256, architecture=sae.architecture,
+        normalize_activations=sae.normalize_activations,
+    )  # fmt: skip
+
+
+def _versions() -> dict[str, str]:
+    return {p: version(p) for p in ("torch", "transformers", "transformer-lens", "sae-lens")}
