@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -88,9 +89,14 @@ def _refused(error: SteerscopeError, choice: EngineChoice) -> None:
     st.stop()
 
 
+def shelf_path() -> Path:
+    """The shelf's file."""
+    return cache_dir() / "shelf.db"
+
+
 @st.cache_resource(max_entries=1, show_spinner=False)
 def get_shelf() -> Shelf:
     """Saved vectors of this machine; the shipped ones are put there once."""
-    shelf = Shelf(cache_dir() / "shelf.db")
+    shelf = Shelf(shelf_path())
     shelf.seed(PACKAGE / "vectors" / "shipped")
     return shelf

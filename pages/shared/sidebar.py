@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.shared.model_picker import draw_model_picker
+from pages.shared.tokens import plain
 from pages.shared.tray_state import can_undo, get_tray, set_tray, strength_key, undo_tray
 from sas_core.steering.engine import Engine
 from sas_core.steering.tray import Tray, TrayItem
@@ -40,17 +41,16 @@ def _draw_head(tray: Tray) -> None:
 def _draw_item(item: TrayItem) -> None:
     key = strength_key(item.key)
     exact = f"{key}.exact"
-    st.session_state.setdefault(key, max(-_REACH, min(_REACH, item.strength)))
+    # both widgets show the tray, whoever changed it; their callbacks change the tray before this runs
+    st.session_state[key] = max(-_REACH, min(_REACH, item.strength))
     st.session_state[exact] = item.strength
 
     def moved(source: str) -> None:
-        value = float(st.session_state[source])
-        st.session_state[key] = max(-_REACH, min(_REACH, value))
-        set_tray(st.session_state["tray"].set_strength(item.key, value))
+        set_tray(st.session_state["tray"].set_strength(item.key, float(st.session_state[source])))
 
     count = "1 latent" if item.is_latent else f"{len(item.indices)} latents"
     name, remove = st.columns([5, 1], vertical_alignment="center")
-    name.markdown(f"{_plain(item.label)} :gray[{count}]")
+    name.markdown(f"{plain(item.label)} :gray[{count}]")
     remove.button("", icon=":material/close:", key=f"remove.{item.key}", type="tertiary",
                   help=f"Remove {item.label} from the tray",
                   on_click=lambda: set_tray(st.session_state["tray"].remove(item.key)))  # fmt: skip
@@ -85,15 +85,8 @@ def _remember_scale() -> None:
 def _draw_loaded(engine: Engine) -> None:
     sae, placed = engine.dictionary.identity, engine.placement
     st.caption(
-        f"{_plain(engine.name)}, {sae.hook_name}, {sae.d_sae:,} latents ({sae.architecture}); "
+        f"{plain(engine.name)}, {sae.hook_name}, {sae.d_sae:,} latents ({sae.architecture}); "
         f"{placed.device}, {placed.dtype}",
         help=placed.reason,
     )
     draw_model_picker()
-
-
-def _plain(text: str) -> str:
-    """Text inside Markdown, without its meaning as Markdown."""
-    for character in "\\`*_{}[]()#+-.!|$~<>:":
-        text = text.replace(character, f"\\{character}")
-    return text

@@ -3,18 +3,24 @@
 Colour means sign (blue below zero, orange above, both safe for colour-blind eyes) or a mark, never decoration.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import streamlit as st
 
 _BLUE, _ORANGE = "33, 102, 172", "217, 119, 6"
+_MARKDOWN = set("\\`*_{}[]()#+-.!|$~<>:")
 _BOX = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.65;font-size:1.02rem"
 
 
 def safe(text: str) -> str:
     """Escape text for HTML; a replacement character stands for bytes that are no character yet."""
     return escape(text, quote=True)
+
+
+def plain(text: str) -> str:
+    """Text inside Markdown, without its meaning as Markdown."""
+    return "".join(f"\\{c}" if c in _MARKDOWN else c for c in text)
 
 
 def visible(piece: str) -> str:
@@ -58,6 +64,15 @@ def _span(piece: str, value: float | None, top: float, marked: bool, unit: str) 
         style.append("text-decoration:underline;text-decoration-thickness:3px;text-underline-offset:4px")
         title = title or ' title="first token that differs"'
     return f'<span style="{";".join(style)}"{title}>{safe(piece)}</span>'
+
+
+def facts_html(facts: Mapping[str, str]) -> str:
+    """Labels and what belongs to them, in two columns."""
+    rows = "".join(
+        f'<div style="opacity:0.7">{safe(label)}</div><div style="overflow-wrap:anywhere">{safe(text)}</div>'
+        for label, text in facts.items()
+    )
+    return f'<div style="display:grid;grid-template-columns:auto 1fr;gap:0.3rem 1rem;font-size:0.93rem">{rows}</div>'
 
 
 def show_html(markup: str, place=st) -> None:

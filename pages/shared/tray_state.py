@@ -34,8 +34,6 @@ def undo_tray() -> None:
     history, tray = st.session_state.get("tray_history", History()).undo()
     if tray is not None:
         st.session_state["tray_history"] = history
-        for item in tray:
-            st.session_state.pop(strength_key(item.key), None)
         _show(tray)
 
 

@@ -21,7 +21,6 @@ from sas_core.model.chat import Turns
 from sas_core.model.hooked import activations_at
 from sas_core.model.sinks import is_sink
 from sas_core.steering.engine import Engine
-from sas_core.steering.queue import Ticket
 from sas_core.steering.spec import canonical_key
 
 _TOKENS_PER_BATCH = 1024
@@ -82,7 +81,9 @@ def collect(
     todo = sorted((t for t in texts if t not in rows), key=lambda t: len(t.ids))
     with engine.turn(session) as ticket:
         for batch in _batches(todo):
-            _hold(ticket)
+            while not ticket.wait(0.1):
+                # a page can only be interrupted where something is yielded to it
+                yield Progress(len(rows), len(texts))
             fresh = dict(zip(batch, _code(engine, batch, position), strict=True))
             if store:
                 store.put({keys[text]: row for text, row in fresh.items()})
@@ -147,11 +148,6 @@ def _batches(texts: Sequence[_Text]) -> Iterator[list[_Text]]:
         batch.append(text)
     if batch:
         yield batch
-
-
-def _hold(ticket: Ticket) -> None:
-    while not ticket.wait(0.1):
-        pass
 
 
 @torch.inference_mode()

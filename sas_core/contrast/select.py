@@ -120,6 +120,14 @@ def _check(tally: Tally, tau: float, sides: str, top_k: int | None) -> None:
         raise BadInput("There are no pairs to build a vector from. Add pairs and compute again.")
 
 
+def least_count(n: int, tau: float) -> int:
+    """The fewest of `n` pairs in which a latent must fire to reach `tau`; 1 or more.
+
+    As a count, so that a million latents cost one comparison a side; a latent that never fires has no mean.
+    """
+    return max(1, math.ceil(n * (tau - _TAU_SLACK)))
+
+
 @dataclass(frozen=True, eq=False)
 class _Found:
     """Latents that reach tau on one side at least, ascending; `in_pos` is where v+ is non-zero."""
@@ -134,8 +142,7 @@ class _Found:
 
 
 def _above_tau(tally: Tally, tau: float) -> _Found:
-    # as a count, so that a million latents cost one comparison a side; a latent that never fires has no mean
-    enough = max(1, math.ceil(tally.n * (tau - _TAU_SLACK)))
+    enough = least_count(tally.n, tau)
     at = np.flatnonzero((tally.count_pos >= enough) | (tally.count_neg >= enough))
     count_pos, count_neg = tally.count_pos[at], tally.count_neg[at]
     mean_pos = tally.sum_pos[at] / np.maximum(count_pos, 1)

@@ -36,19 +36,17 @@ class Turns:
     ) -> PromptTokens:
         """A user message (or a list of messages) to ids. `chat=None`: the template where there is one.
 
-        Raises BadInput for an empty prompt, one longer than the limit, or chat without a template.
+        Raises BadInput for an empty or malformed prompt, for one longer than the limit, and for chat
+        without a template.
         """
         use_chat = self.has_template if chat is None else chat
         if use_chat and not self.has_template:
             raise BadInput("This model has no chat template; choose raw completion instead.")
-        if not (prompt.strip() if isinstance(prompt, str) else prompt):
-            raise BadInput("The prompt is empty; write something for the model to answer.")
+        _check_prompt(prompt)
         tokens = self._chat(prompt, system) if use_chat else self._raw(prompt, system)
         limit = min(self.n_ctx - 1, int(setting("max_prompt_tokens")))
         if len(tokens) > limit:
-            raise BadInput(
-                f"The prompt has {len(tokens):,} tokens and the limit is {limit:,}; shorten it."
-            )
+            raise BadInput(f"The prompt has {len(tokens):,} tokens and the limit is {limit:,}; shorten it.")
         return tokens
 
     def encode_completion(self, completion: str, *, chat: bool, after: str = "") -> tuple[int, ...]:
@@ -113,3 +111,11 @@ class Turns:
             ids = self.tokenizer.encode(tail, add_special_tokens=False)
             stops |= {token for token in ids[:1] if token in self.special_ids}
         return frozenset(stops)
+
+
+def _check_prompt(prompt: str | Sequence[Message]) -> None:
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    if not all(isinstance(turn.get(part), str) for turn in turns for part in ("role", "content")):
+        raise BadInput("Each message of a prompt needs a role and a content, both text.")
+    if not turns or not turns[-1]["content"].strip():
+        raise BadInput("The prompt is empty; write something for the model to answer.")

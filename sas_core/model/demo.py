@@ -115,7 +115,8 @@ def _check_disk(folder: Path) -> None:
     if free < NEEDED_BYTES:
         raise Unavailable(
             f"The demo model needs {NEEDED_BYTES / 1e9:.1f} GB of free disk and {folder} has "
-            f"{free / 1e9:.1f} GB. Free some space or set STEERSCOPE_CACHE to a larger disk, then start again."
+            f"{free / 1e9:.1f} GB. "
+            "Free some space or set STEERSCOPE_CACHE to a larger disk, then start again."
         )
 
 

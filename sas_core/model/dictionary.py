@@ -36,11 +36,14 @@ class SaeIdentity:
 
 
 class Dictionary:
-    """A sae-lens SAE in inference mode."""
+    """A sae-lens SAE in inference mode. Raises BadInput for one that cannot steer where it reads."""
 
     def __init__(self, sae: Any, *, release: str | None = None, sae_id: str | None = None,
                  path: str | None = None, device: str = "cpu") -> None:  # fmt: skip
+        _require_steerable(sae)
         self.sae = sae.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
+        # heads come here flattened already (`activations_at`, the steering hook)
+        self.sae.turn_off_forward_pass_hook_z_reshaping()
         cfg, meta = sae.cfg, sae.cfg.metadata
         self.model_kwargs: dict[str, Any] = dict(meta.model_from_pretrained_kwargs or {})
         self.prepend_bos = bool(meta.prepend_bos)
@@ -69,7 +72,12 @@ class Dictionary:
         return Support(self, indices)
 
     def W_dec_rows(self, indices: Int[Tensor, " k"]) -> Float[Tensor, "k d_in"]:
-        return self.sae.W_dec[indices]
+        """What one unit of each latent adds, in the SAE's own (perhaps normalised) input space."""
+        rows = self.sae.W_dec[indices]
+        # TopK SAEs may count latents in units of the row's norm; their decoder then divides by it
+        if getattr(self.sae.cfg, "rescale_acts_by_decoder_norm", False):
+            rows = rows / rows.norm(dim=-1, keepdim=True)
+        return rows
 
 
 class Support:
@@ -79,7 +87,7 @@ class Support:
         sae = dictionary.sae
         self._sae = sae
         self.indices = indices.to(sae.W_dec.device)
-        self.rows: Float[Tensor, "k d_in"] = sae.W_dec[self.indices].contiguous()
+        self.rows: Float[Tensor, "k d_in"] = dictionary.W_dec_rows(self.indices).contiguous()
         self.thresholds = None
         if dictionary.thresholds is not None:
             self.thresholds = dictionary.thresholds[self.indices]
@@ -127,6 +135,17 @@ class Support:
         return elementwise
 
 
+def _require_steerable(sae: Any) -> None:
+    architecture, hook_name = sae.cfg.architecture(), sae.cfg.metadata.hook_name
+    if "transcoder" in architecture or architecture == "temporal":
+        raise BadInput(
+            f"This dictionary is a {architecture}: it does not rebuild, token by token, the activation "
+            "it reads, so the edit is not defined for it. Choose an SAE."
+        )
+    if not hook_name:
+        raise BadInput("This SAE does not say which hook point it reads: its metadata has no hook_name.")
+
+
 def weights_sha256(sae: Any) -> str:
     """Hash over names, shapes and float32 bytes, so that it is the same however the file was stored."""
     digest = hashlib.sha256()
@@ -140,14 +159,16 @@ def weights_sha256(sae: Any) -> str:
 def load_local(path: str | Path, device: str) -> Dictionary:
     """A folder in sae-lens's format. Raises BadInput when it is not one."""
     from sae_lens import SAE
+    from safetensors import SafetensorError
 
     folder = Path(path)
     if not (folder / "cfg.json").exists():
         raise BadInput(f"{folder} is not an SAE folder: it has no cfg.json. Give the folder sae-lens saved.")
     try:
         sae = SAE.load_from_disk(str(folder), device=device, dtype="float32")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadInput(f"The SAE in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(f"The SAE in {folder} cannot be read: {reason}") from error
     return Dictionary(sae, path=str(folder), device=device)
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sas_core.errors import BadInput, Unavailable
+from sas_core.errors import BadInput, HookNeverRan, Unavailable
 from sas_core.model.layout import lay_out_for_decoding
 
 _NO_PROCESSING = {
@@ -39,27 +39,38 @@ def load_hooked(
     `processing` are the SAE's `model_from_pretrained_kwargs`: `gpt2-small-res-jb` was trained on
     weights with `center_writing_weights=True`, and on raw weights its latents are wrong.
 
-    Raises Unavailable when the weights cannot be had, BadInput for a model transformer-lens lacks.
+    Raises Unavailable when the weights cannot be had, BadInput for a model transformer-lens lacks or a
+    folder that holds no model.
     """
     options = {**_NO_PROCESSING, **(processing or {})}
-    load = _from_folder if Path(name).is_dir() else _from_hub
+    local = Path(name).is_dir()
+    load = _from_folder if local else _from_hub
     try:
         with _quiet():
             model = load(name, device, dtype, options)
     except OSError as error:
+        if local:
+            raise BadInput(
+                f"The folder {name} holds no whole model ({_in_one_line(error)}). Give one with "
+                "config.json, weights and tokenizer, as save_pretrained writes it."
+            ) from error
         raise Unavailable(
             f"The weights of {name} are not on this machine and the model hub did not answer "
             f"({type(error).__name__}). Connect once, or give a local folder; "
             "the demo preset works without a hub."
         ) from error
-    except (ValueError, KeyError, NotImplementedError) as error:
+    except (ValueError, KeyError, AttributeError, NotImplementedError) as error:
         raise BadInput(
-            f"transformer-lens cannot load {name}: {str(error).split('. Valid official')[0]}. "
+            f"transformer-lens cannot load {name}: {_in_one_line(error).split('. Valid official')[0]}. "
             "Choose a model from its table, or a folder with a Hugging Face config.json."
         ) from error
     model.eval().requires_grad_(False)
     lay_out_for_decoding(model)
     return model
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300].rstrip(".")
 
 
 def _from_hub(name: str, device: str, dtype: torch.dtype, options: dict[str, Any]) -> Any:
@@ -88,7 +99,7 @@ def _from_folder(name: str, device: str, dtype: torch.dtype, options: dict[str, 
 
 
 @contextmanager
-def _neutral_name(name: str):
+def _neutral_name(name: str) -> Iterator[str]:
     """transformer-lens guesses the architecture from the path (`llama` anywhere in it wins); hide it."""
     with tempfile.TemporaryDirectory(prefix="weights-") as folder:
         link = Path(folder) / "model"
@@ -97,7 +108,7 @@ def _neutral_name(name: str):
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         level = logging.getLogger().level
@@ -132,7 +143,10 @@ def require_hook(model: Any, hook_name: str) -> None:
 def activations_at(
     model: Any, hook_name: str, tokens: Int[Tensor, "batch pos"], attention_mask: Tensor | None = None
 ) -> Float[Tensor, "batch pos d_in"]:
-    """What the model holds at one hook point; later layers are not run. Heads are flattened."""
+    """What the model holds at one hook point; later layers are not run. Heads are flattened.
+
+    Raises BadInput for an unknown hook, HookNeverRan for one that this model has but does not use.
+    """
     require_hook(model, hook_name)
     seen: list[Tensor] = []
 
@@ -147,5 +161,9 @@ def activations_at(
             return_type=None,
             attention_mask=mask,
             stop_at_layer=None if layer is None else layer + 1,
+        )
+    if not seen:
+        raise HookNeverRan(
+            f"The model has a hook point {hook_name!r} but never runs it; choose an SAE for another hook."
         )
     return seen[0].flatten(start_dim=2)

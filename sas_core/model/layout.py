@@ -25,14 +25,24 @@ _IN_MEMORY = {
 def lay_out_for_decoding(model: nn.Module) -> int:
     """Re-store the parameters named above in place; returns how many were re-stored.
 
-    A parameter of another rank (mixture-of-experts blocks, quantised weights) is left as it is.
+    Left as they are: parameters of another rank (mixture-of-experts blocks, quantised weights), and those
+    that transformer-lens reads without a copy.
     """
     changed = 0
-    for name, parameter in model.named_parameters():
-        order = _IN_MEMORY.get(name.rsplit(".", 1)[-1])
-        if order is None or parameter.dim() != len(order):
-            continue
-        back = [order.index(i) for i in range(len(order))]
-        parameter.data = parameter.data.permute(order).contiguous().permute(back)
-        changed += 1
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            order = _IN_MEMORY.get(name)
+            if order is None or parameter.dim() != len(order) or _is_read_as_stored(module, name):
+                continue
+            back = [order.index(i) for i in range(len(order))]
+            parameter.data = parameter.data.permute(order).contiguous().permute(back)
+            changed += 1
     return changed
+
+
+def _is_read_as_stored(module: nn.Module, name: str) -> bool:
+    """Without a copy to save, another order in memory only picks a kernel that rounds otherwise."""
+    if name in ("W_in", "W_out"):
+        return not hasattr(module, "W_gate")  # the plain MLP multiplies by the weight as it is
+    # with a single head the rearranged form is a view of the stored one; W_O is copied all the same
+    return name in ("W_Q", "W_K", "W_V", "_W_K", "_W_V") and getattr(module, name).shape[0] == 1

@@ -8,6 +8,7 @@ from sas_core.errors import BadInput, Mismatch, Unavailable
 from sas_core.paths import PACKAGE
 
 if TYPE_CHECKING:
+    from sas_core.model.dictionary import Dictionary
     from sas_core.steering.engine import Engine
 
 DEMO_MODEL = "SmolLM2-135M-Instruct"
@@ -74,30 +75,39 @@ def load_engine(
     Raises BadInput, Unavailable (what is missing, how big it is), Mismatch.
     """
     from sas_core.model.device import choose_placement
-    from sas_core.model.dictionary import load_local, load_release
     from sas_core.model.hooked import load_hooked
     from sas_core.steering.engine import Engine
 
     placement = choose_placement(device, dtype)
-    folder = sae_path or preset.sae_path
     try:
-        if folder:
-            dictionary = load_local(folder, placement.device)
-        else:
-            dictionary = load_release(str(preset.release), str(preset.sae_id), placement.device)
+        dictionary = _load_dictionary(preset, sae_path or preset.sae_path, placement.device)
         model = load_hooked(
             model_source(preset), device=placement.device, dtype=placement.torch_dtype,
             processing=dictionary.model_kwargs,
         )  # fmt: skip
     except Unavailable as error:
-        size = f" The preset downloads about {preset.download_gb:g} GB once." if preset.download_gb else ""
-        raise Unavailable(f"{error}{size}") from error
+        raise Unavailable(f"{error}{_download(preset)}") from error
+    return Engine(model, dictionary, placement, DEMO_MODEL if preset.name == "demo" else preset.model)
+
+
+def _load_dictionary(preset: Preset, folder: str | None, device: str) -> "Dictionary":
+    from sas_core.model.dictionary import load_local, load_release
+
+    if folder is None:
+        return load_release(str(preset.release), str(preset.sae_id), device)
+    dictionary = load_local(folder, device)
     if preset.name == "demo" and dictionary.model_name not in (None, DEMO_MODEL):
         raise Mismatch(
             f"The SAE in {folder} was trained on {dictionary.model_name}, not on {DEMO_MODEL}; "
             "choose the model it belongs to."
         )
-    return Engine(model, dictionary, placement, DEMO_MODEL if preset.name == "demo" else preset.model)
+    return dictionary
+
+
+def _download(preset: Preset) -> str:
+    if not preset.download_gb:
+        return ""
+    return f" {preset.name} downloads {preset.model} and its SAE once, about {preset.download_gb:g} GB."
 
 
 def model_source(preset: Preset) -> str:

@@ -1,1 +1,1 @@
-"""The steering engine: what is added, where, to which lane; generation; receipts; the queue in front of it."""
+"""The steering engine: what is added, where, to which lane; generation; receipts; the queue before it."""

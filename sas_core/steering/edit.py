@@ -44,7 +44,8 @@ class SparseEdit:
         out_of_range = [i for i in added if not 0 <= i < dictionary.identity.d_sae]
         if out_of_range:
             raise BadInput(
-                f"Latent {out_of_range[0]} does not exist: this SAE has {dictionary.identity.d_sae:,} latents."
+                f"Latent {out_of_range[0]} does not exist: "
+                f"this SAE has {dictionary.identity.d_sae:,} latents, counted from 0."
             )
         check_nonlinearity(dictionary, steering.nonlinearity)
         self.latents = tuple(added)

@@ -5,8 +5,8 @@ Sessions never see each other's hooks: whoever touches the model holds the queue
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from sas_core.steering.lanes import Done, Event, LaneResult, LaneText, Request, 
 from sas_core.steering.queue import Ticket, TicketQueue
 from sas_core.steering.receipt import Receipt, require_effect
 from sas_core.steering.score import completion_logprobs
-from sas_core.steering.spec import Lane, Steering, SteeredTokens, canonical_key
+from sas_core.steering.spec import Lane, Sampling, SteeredTokens, Steering, canonical_key
 
 _STORED_ANSWERS = 64
 # a neutral text of our own, to know how long a residual usually is at the hook
@@ -51,23 +51,27 @@ class Engine:
         self._unsteered: OrderedDict[str, LaneResult] = OrderedDict()
         self._lock = threading.Lock()
 
-    def stream(self, request: Request, session: str = "") -> Iterator[Event]:
+    def stream(self, request: Request, session: str = "") -> Generator[Event, None, None]:
         """Generate; yields Waiting while others go first, an Update per token, then Done.
 
         Use inside `contextlib.closing`: closing stops within one token and takes the hook off.
-        Raises BadInput, QueueFull, Cancelled (a newer request of the session came).
+        The queue is left before Done is yielded. Raises BadInput, QueueFull, Cancelled (a newer request
+        of the session came).
         """
         prompt = self.turns.encode(request.prompt, chat=request.chat, system=request.system)
+        self._check_room(prompt, request.sampling)
         tokens = _one_region(request.lanes)
         edits = [self.edit_for(lane.steering) for lane in request.lanes]
         stored = self._stored(prompt, request, edits)
         with self.queue.turn(session) as ticket:
             yield from _wait(ticket)
-            yield from self._generate(prompt, request, edits, tokens, stored, ticket)
+            done = yield from self._generate(prompt, request, edits, tokens, stored, ticket)
+        yield done
 
     def run(self, request: Request, session: str = "") -> Done:
         """Generate to the end. Raises NoEffect when a lane's non-zero strength changed nothing."""
-        done = next(e for e in self.stream(request, session) if isinstance(e, Done))
+        with closing(self.stream(request, session)) as events:
+            done = next(e for e in events if isinstance(e, Done))
         for lane in done.lanes:
             if lane.problem:
                 raise NoEffect(lane.problem)
@@ -144,12 +148,12 @@ class Engine:
         tokens: SteeredTokens,
         stored: dict[int, LaneResult],
         ticket: Ticket,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, Done]:
         texts = [LaneText(lane.name, _scale(lane)) for lane in request.lanes]
         running = [i for i in range(len(edits)) if i not in stored]
 
         def standing() -> tuple[LaneResult, ...]:
-            return tuple(stored.get(i) or text.result(self.turns) for i, text in enumerate(texts))
+            return tuple(stored.get(i) or text.result() for i, text in enumerate(texts))
 
         decoder = Decoder(
             self.model, self.hook_name, prompt, [edits[i] for i in running], request.sampling,
@@ -157,29 +161,30 @@ class Engine:
         )  # fmt: skip
         if stored:
             yield Update(standing())
-        for step in decoder.steps() if running else ():
-            ticket.check()
-            for chosen in step.chosen:
-                texts[running[chosen.lane]].add(chosen, self.turns)
-            yield Update(standing())
+        # closed by name: the hook must be off before the queue lets the next session in
+        with closing(decoder.steps()) as steps:
+            for step in steps if running else ():
+                ticket.check()
+                for chosen in step.chosen:
+                    texts[running[chosen.lane]].add(chosen, self.turns)
+                yield Update(standing())
         receipts = dict(zip(running, decoder.receipts(), strict=True))
         lanes = tuple(
-            stored.get(i) or self._finish(text, request.lanes[i], receipts[i])
-            for i, text in enumerate(texts)
+            stored.get(i) or self._finish(text, request.lanes[i], receipts[i]) for i, text in enumerate(texts)
         )
         self._store(prompt, request, edits, lanes)
-        yield Done(lanes, prompt.ids)
+        return Done(lanes, prompt.ids)
 
     def _finish(self, text: LaneText, lane: Lane, receipt: Receipt | None) -> LaneResult:
         problem = None
         if receipt is not None:
             try:
-                require_effect(receipt, lane.name)
+                require_effect(receipt, lane)
             except NoEffect as error:
                 problem = str(error)
         elif lane.steering is not None:
             receipt = Receipt(0, 0, 0, 0.0, 0.0, (), ())
-        return text.result(self.turns, receipt, problem)
+        return text.result(receipt, problem)
 
     def _key(self, prompt: PromptTokens, request: Request) -> str:
         return canonical_key([list(prompt.ids), request.sampling])
@@ -198,7 +203,9 @@ class Engine:
             if edit is None and lane.steering is None
         }
 
-    def _store(self, prompt, request, edits, lanes: tuple[LaneResult, ...]) -> None:
+    def _store(
+        self, prompt: PromptTokens, request: Request, edits: list[Edit | None], lanes: tuple[LaneResult, ...]
+    ) -> None:
         plain = [r for r, e, lane in zip(lanes, edits, request.lanes, strict=True)
                  if e is None and lane.steering is None]  # fmt: skip
         if plain:
@@ -206,6 +213,15 @@ class Engine:
                 self._unsteered[self._key(prompt, request)] = plain[0]
                 while len(self._unsteered) > _STORED_ANSWERS:
                     self._unsteered.popitem(last=False)
+
+    def _check_room(self, prompt: PromptTokens, sampling: Sampling) -> None:
+        # the last new token is never read back
+        needed = len(prompt) + sampling.max_new_tokens - 1
+        if needed > self.model.cfg.n_ctx:
+            raise BadInput(
+                f"The prompt has {len(prompt):,} tokens and {sampling.max_new_tokens} new ones are asked, "
+                f"but this model holds {self.model.cfg.n_ctx:,} in all; shorten the prompt or ask for fewer."
+            )
 
     def _check_width(self, ids: Sequence[int]) -> None:
         tokens = torch.tensor([list(ids[:2])], device=self.model.cfg.device)

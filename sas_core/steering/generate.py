@@ -3,7 +3,7 @@
 Knows token ids only, nothing about text, chats or queues.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from sas_core.model.chat import PromptTokens
 from sas_core.steering.edit import Edit
 from sas_core.steering.hook import SteeredRows, require_fired, steering_hook
-from sas_core.steering.prefix import fresh_cache, forward, keep_rows, repeat_rows
+from sas_core.steering.prefix import forward, fresh_cache, keep_rows, repeat_rows
 from sas_core.steering.receipt import Receipt
 from sas_core.steering.sampling import choose
 from sas_core.steering.spec import Sampling, SteeredTokens
@@ -76,7 +76,7 @@ class Decoder:
         self._forwards = 0
 
     @torch.inference_mode()
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Generator[Step, None, None]:
         """Yield one Step per token until every lane has ended.
 
         Close the generator to stop early: the hook is off before the next line runs.

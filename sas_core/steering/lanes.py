@@ -1,4 +1,4 @@
-"""What a generation tells its reader: events while it runs and a result per lane. Plain values, no tensors."""
+"""What a generation tells its reader: events while it runs, a result per lane. Plain values, no tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Request:
 
     prompt: str | tuple[Message, ...]
     lanes: tuple[Lane, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     chat: bool | None = None
     system: str | None = None
 
@@ -63,7 +63,10 @@ Event = Waiting | Update | Done
 
 @dataclass
 class LaneText:
-    """Grows one lane's ids and text; a character whose bytes are not all here yet is held back."""
+    """Grows one lane's ids and text. `pieces[i]` is what token i adds to the text, special tokens nothing.
+
+    A character whose bytes are not all here yet is held back; the token that completes it gets it whole.
+    """
 
     name: str
     scale: float
@@ -71,22 +74,26 @@ class LaneText:
     pieces: list[str] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     stop: StopReason | None = None
+    _settled: int = 0
+    _shown: int = 0
 
     def add(self, chosen: Chosen, turns: Turns) -> None:
         self.ids.append(chosen.token_id)
-        self.pieces += turns.pieces([chosen.token_id])
         self.logprobs.append(chosen.logprob)
         self.stop = chosen.stop
+        # decoded together with the piece before, because some tokenizers drop the space of a lone token
+        before = turns.decode(self.ids[self._settled : self._shown])
+        now = turns.decode(self.ids[self._settled :])
+        if now.endswith("\ufffd") and self.stop is None:
+            self.pieces.append("")
+            return
+        self.pieces.append(now[len(before) :])
+        self._settled, self._shown = self._shown, len(self.ids)
 
-    def result(
-        self, turns: Turns, receipt: Receipt | None = None, problem: str | None = None
-    ) -> LaneResult:
-        text = turns.decode(self.ids)
-        if self.stop is None:
-            text = text.removesuffix("\ufffd")
+    def result(self, receipt: Receipt | None = None, problem: str | None = None) -> LaneResult:
         return LaneResult(
             self.name, self.scale, tuple(self.ids), tuple(self.pieces), tuple(self.logprobs),
-            text, self.stop, receipt, problem,
+            "".join(self.pieces), self.stop, receipt, problem,
         )  # fmt: skip
 
 

@@ -36,6 +36,4 @@ def forward(model: Any, tokens: Int[Tensor, "row pos"], cache: Any) -> Tensor:
     The mask is given, because transformer-lens would otherwise mask trailing pad tokens, and in chat
     models the pad token is the very token that ends a turn.
     """
-    return model(
-        tokens, return_type="logits", past_kv_cache=cache, attention_mask=torch.ones_like(tokens)
-    )
+    return model(tokens, return_type="logits", past_kv_cache=cache, attention_mask=torch.ones_like(tokens))

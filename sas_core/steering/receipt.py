@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sas_core.errors import NoEffect
 from sas_core.steering.edit import Edited
+from sas_core.steering.spec import Lane
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class LatentReceipt:
 
 @dataclass(frozen=True)
 class Receipt:
-    """`share` is added norm / residual norm, per token."""
+    """`share` is the norm of what was really added / residual norm, per token."""
 
     steered_in_prefill: int
     steered_in_decode: int
@@ -70,7 +71,9 @@ class Meter:
         else:
             self.prefill += len(original)
         norm = original.float().norm(dim=-1).clamp_min(1e-12)
-        self._shares.append(edited.added.norm(dim=-1) / norm)
+        # not `edited.added`: in bfloat16 a small addition is rounded away
+        change = edited.residual.float() - original.float()
+        self._shares.append(change.norm(dim=-1) / norm)
         self._sums.append(torch.stack([edited.before, edited.requested, realised]).sum(dim=1))
 
     def receipt(self) -> Receipt:
@@ -83,25 +86,25 @@ class Meter:
             LatentReceipt(*row) for row in zip(self.latents, before, requested, realised, strict=True)
         )
         mean = sum(shares) / count
-        return Receipt(
-            self.prefill, self.decode, self.sinks, mean, max(shares), tuple(shares), latents
-        )
+        return Receipt(self.prefill, self.decode, self.sinks, mean, max(shares), tuple(shares), latents)
 
 
-def require_effect(receipt: Receipt, lane: str) -> None:
-    """Raise NoEffect when a lane with non-zero strengths added nothing at any token."""
+def require_effect(receipt: Receipt, lane: Lane) -> None:
+    """Raise NoEffect when a lane with non-zero strengths changed no residual at any token."""
     if receipt.max_share > 0.0:
         return
-    if not receipt.steered_in_prefill + receipt.steered_in_decode:
-        why = "no token was in the steered region"
-    elif not any(latent.before for latent in receipt.latents):
-        why = (
-            "none of its latents was active here, and suppression can only switch off what is on "
-            "(with jumprelu a small strength is erased by the thresholds as well)"
-        )
-    else:
-        why = "the thresholds erased the whole change"
     raise NoEffect(
-        f"Lane {lane!r} has a non-zero strength but changed nothing: {why}. "
+        f"Lane {lane.name!r} has a non-zero strength but changed nothing: {_why(receipt, lane)}. "
         "Raise the strength, turn its sign, or choose other latents."
     )
+
+
+def _why(receipt: Receipt, lane: Lane) -> str:
+    if not receipt.steered_in_prefill + receipt.steered_in_decode:
+        return "no token was in the steered region"
+    if any(latent.before or latent.requested for latent in receipt.latents):
+        return "the change is smaller than the model's number format can hold"
+    steering = lane.steering
+    if steering and steering.nonlinearity == "jumprelu" and max(steering.added().values()) > 0.0:
+        return "its latents are silent here, and the thresholds erased what was added to them"
+    return "its latents are silent here, and suppression can only switch off what is on"

@@ -11,9 +11,7 @@ from torch import Tensor
 from sas_core.steering.spec import Sampling
 
 
-def choose(
-    logits: Float[Tensor, "lane d_vocab"], sampling: Sampling, step: int
-) -> Int[Tensor, " lane"]:
+def choose(logits: Float[Tensor, "lane d_vocab"], sampling: Sampling, step: int) -> Int[Tensor, " lane"]:
     """Next token of each lane. Depends on seed and step alone, not on how many lanes there are."""
     if sampling.temperature == 0.0:
         return logits.argmax(dim=-1)

@@ -11,7 +11,7 @@ from sas_core.model.chat import PromptTokens
 from sas_core.steering.edit import Edit
 from sas_core.steering.generate import first_steered
 from sas_core.steering.hook import SteeredRows, require_fired, steering_hook
-from sas_core.steering.prefix import fresh_cache, forward, repeat_rows
+from sas_core.steering.prefix import forward, fresh_cache, repeat_rows
 from sas_core.steering.spec import SteeredTokens
 
 

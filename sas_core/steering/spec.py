@@ -48,7 +48,7 @@ class Steering:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.scale) or abs(self.scale) > LARGEST_STRENGTH:
-            raise BadInput(f"The scale {self.scale:g} is not usable; choose one within ±{LARGEST_STRENGTH:g}.")
+            raise BadInput(f"The scale {self.scale:g} is unusable; choose one within ±{LARGEST_STRENGTH:g}.")
         _one_of("nonlinearity", self.nonlinearity, get_args(Nonlinearity))
         _one_of("steered tokens", self.tokens, get_args(SteeredTokens))
 

@@ -14,7 +14,7 @@ from sas_core.vectors.compare import Difference, LoadedIdentity, differences
 from sas_core.vectors.fields import Feature, ModelPart, PairsPart, SaePart, VectorFile, Verify, now_utc
 
 VERIFY_PROMPT = "Tell me about your day."
-VERIFY_TOKENS = 24
+VERIFY_TOKENS = 40
 
 
 def identity(engine: Engine) -> LoadedIdentity:

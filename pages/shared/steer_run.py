@@ -1,0 +1,103 @@
+"""Run a request or show what is known of it: recorded, finished, stopped, or to be generated now.
+
+What was shown last is kept in the session, so that other pages, a colour switch or Stop lose nothing.
+"""
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.shared.header import session_id
+from pages.shared.loaded import get_shelf
+from pages.shared.steer_receipt import draw_receipt
+from pages.shared.steer_stage import Stage
+from sas_core.errors import BadInput, Cancelled, SteerscopeError
+from sas_core.steering.engine import Engine
+from sas_core.steering.lanes import Done, LaneResult, Request, Waiting
+from sas_core.steering.spec import canonical_key
+from sas_core.steering.tray import Tray
+from sas_core.vectors.recorded import recorded_lanes
+
+_REDRAW_SECONDS = 0.08
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The lanes on the page and how they came there."""
+
+    key: str
+    lanes: tuple[LaneResult, ...]
+    status: str
+    sentence: str = ""
+
+
+def answer(engine: Engine, request: Request, stage: Stage, *, asked: bool) -> None:
+    """Fill the stage: generate when asked or when anything but the stop button changed the request."""
+    key = canonical_key([engine.name, engine.dictionary.identity.sha256, request])
+    shown: Shown | None = st.session_state.get("steer.shown")
+    stopped = st.session_state.pop("steer.stop_asked", False)
+    if shown is None and not asked:
+        shown = _recorded(engine, request, key)
+    if stopped and shown:
+        shown = Shown(key, shown.lanes, "stopped", "Stopped. Press Run to start again.")
+    if asked or shown is None or shown.key != key or shown.status == "running":
+        shown = _generate(engine, request, stage, key)
+    st.session_state["steer.shown"] = shown
+    if shown is None or len(shown.lanes) != len(request.lanes):
+        return
+    stage.say(shown.sentence)
+    stage.draw(shown.lanes)
+    draw_receipt(engine, request, shown.lanes, stage, finished=shown.status == "done")
+
+
+def _recorded(engine: Engine, request: Request, key: str) -> Shown | None:
+    """The answer stored with a ready-made vector, if it is the answer to exactly this request."""
+    tray: Tray = st.session_state["tray"]
+    items = [item for item in tray if item.on]
+    if len(items) != 1 or items[0].is_latent:
+        return None
+    try:
+        vector = get_shelf().get(items[0].label)
+    except BadInput:
+        return None
+    lanes = recorded_lanes(engine, vector, request)
+    if lanes is None:
+        return None
+    sentence = (
+        f"Recorded with the vector: {engine.name} wrote this at strength {lanes[1].scale:+g}. "
+        "Move a slider or press Run to answer live."
+    )
+    return Shown(key, lanes, "recorded", sentence)
+
+
+def _generate(engine: Engine, request: Request, stage: Stage, key: str) -> Shown | None:
+    started, drawn = time.monotonic(), 0.0
+    lanes: tuple[LaneResult, ...] = ()
+    try:
+        with closing(engine.stream(request, session_id())) as events:
+            for event in events:
+                if isinstance(event, Waiting):
+                    stage.say(f"Waiting: {event.position} before you.")
+                    continue
+                lanes = event.lanes
+                st.session_state["steer.shown"] = Shown(key, lanes, "running")
+                if isinstance(event, Done) or time.monotonic() - drawn >= _REDRAW_SECONDS:
+                    drawn = time.monotonic()
+                    stage.say(_rate(lanes, request, drawn - started))
+                    stage.draw(lanes)
+    except Cancelled:
+        return Shown(key, lanes, "stopped", "Stopped: a newer request of this session took over.")
+    except SteerscopeError as error:
+        stage.problem.error(str(error), icon=":material/error:")
+        return None
+    return Shown(key, lanes, "done", _rate(lanes, request, time.monotonic() - started))
+
+
+def _rate(lanes: tuple[LaneResult, ...], request: Request, seconds: float) -> str:
+    count = max(len(lane.token_ids) for lane in lanes)
+    fresh = max((len(lane.token_ids) for lane in lanes if not lane.restored), default=0)
+    speed = f", {fresh / seconds:.1f} tokens per second and lane" if fresh and seconds > 0.5 else ""
+    kept = "; unsteered lane kept from before" if any(lane.restored for lane in lanes) else ""
+    return f"Token {count} of at most {request.sampling.max_new_tokens}{speed}{kept}."

@@ -1,0 +1,76 @@
+"""The latents of a vector: values as bars, and the evidence behind each as a table."""
+
+import pandas as pd
+import streamlit as st
+
+from pages.shared.tokens import visible
+from sas_core.atlas.lens import writes
+from sas_core.steering.engine import Engine
+from sas_core.vectors.fields import Feature, VectorFile
+from sas_core.vectors.figures import values_alt, values_figure
+
+# the logit lens costs one row of the vocabulary per latent
+_READ = 256
+
+
+def draw_evidence(engine: Engine, vector: VectorFile, *, usable: bool) -> None:
+    """Figure and table. What a latent writes is shown only with the SAE that the vector names."""
+    st.plotly_chart(
+        values_figure(vector), key=f"vectors.values.{vector.name}", config={"displayModeBar": False},
+        alt=values_alt(vector),
+    )  # fmt: skip
+    features = sorted(vector.features, key=lambda feature: -abs(feature.value))
+    frame = pd.DataFrame([_cells(feature) for feature in features])
+    if usable:
+        kept = tuple(feature.index for feature in features[:_READ])
+        said = _writes(vector.sae.sha256, engine.name, kept, engine)
+        frame.insert(2, "writes", [*said, *[""] * (len(features) - len(said))])
+    frame = frame.drop(columns=[c for c in frame if c != "index" and not _filled(frame[c])])
+    st.dataframe(frame, hide_index=True, height=360, column_config=_columns(), key="vectors.evidence",
+                 alt=f"The {len(features)} latents of the vector")  # fmt: skip
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _writes(sae: str, model: str, latents: tuple[int, ...], _engine: Engine) -> list[str]:
+    return [" ".join(visible(piece) for piece in found.up) for found in writes(_engine, latents)]
+
+
+def _filled(column: pd.Series) -> bool:
+    return bool((column.notna() & (column != "")).any())
+
+
+def _cells(feature: Feature) -> dict[str, object]:
+    return {
+        "index": feature.index,
+        "value": feature.value,
+        "freq_pos": _percent(feature.freq_pos),
+        "freq_neg": _percent(feature.freq_neg),
+        "mean_pos": feature.mean_pos,
+        "mean_neg": feature.mean_neg,
+        "label": feature.label or "",
+    }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _columns() -> dict[str, object]:
+    column = st.column_config
+
+    def share(label: str, side: str) -> object:
+        return column.ProgressColumn(
+            label, width=88, min_value=0, max_value=100, format="%.0f %%", color="gray",
+            help=f"Share of the {side} texts in which the latent fires",
+        )  # fmt: skip
+
+    return {
+        "index": column.NumberColumn("Latent", width=52, format="%d"),
+        "value": column.NumberColumn("Value", width=55, format="%+.3g", help="Added at strength 1"),
+        "writes": column.TextColumn("Writes", width=150, help="Tokens its decoder row raises most"),
+        "freq_pos": share("Fires, +", "positive"),
+        "freq_neg": share("Fires, \u2212", "negative"),
+        "mean_pos": column.NumberColumn("Mean, +", width=56, format="%.3g"),
+        "mean_neg": column.NumberColumn("Mean, \u2212", width=56, format="%.3g"),
+        "label": column.TextColumn("Label", width=120),
+    }

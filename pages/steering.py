@@ -1,0 +1,67 @@
+"""Steer: one prompt, the unsteered and the steered answer side by side, restarted by every move of a slider.
+
+The generation is the last thing this script does: what stands below an interrupted call is never drawn.
+"""
+
+import streamlit as st
+
+from pages.shared.header import open_page
+from pages.shared.sidebar import get_scale
+from pages.shared.steer_controls import draw_request_controls
+from pages.shared.steer_run import answer
+from pages.shared.steer_stage import Stage
+from pages.shared.tray_state import get_tray
+from sas_core.errors import SteerscopeError
+from sas_core.steering.engine import Engine
+from sas_core.steering.lanes import Request
+from sas_core.steering.spec import Lane
+from sas_core.steering.tray import Tray
+
+
+def main() -> None:
+    engine = open_page("Steer")
+    tray = get_tray(engine)
+    _draw_what_this_is(tray)
+    controls = draw_request_controls(engine)
+    try:
+        steering = tray.steering(get_scale(), controls.nonlinearity, controls.tokens)
+        lanes = [Lane("unsteered")]
+        if steering.added():
+            lanes.append(Lane(_lane_name(tray, steering.scale), steering))
+        request = Request(controls.prompt, tuple(lanes), controls.sampling, controls.chat, controls.system)
+    except SteerscopeError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    stage = Stage(request)
+    answer(engine, request, stage, asked=controls.run)
+
+
+def _draw_what_this_is(tray: Tray) -> None:
+    vectors = [item for item in tray if item.on and not item.is_latent]
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    if len(vectors) == 1 and len(tray) == 1:
+        count = len(vectors[0].indices)
+        left.text(
+            f"{count} SAE latents that separate the two sides of \u201c{vectors[0].label}\u201d are steered at "
+            "every generated token. Move a slider in the tray: the answer on the right follows."
+        )
+        right.page_link("pages/contrast.py", label="See them", icon=":material/arrow_forward:",
+                        query_params={"behaviour": vectors[0].label})  # fmt: skip
+    elif len(tray):
+        left.text("The tray's latents are steered at every generated token. Move a slider: the answer follows.")
+    else:
+        left.text(
+            "Find the latents behind a behaviour, add them to the tray, and turn them while the model talks."
+        )
+        right.page_link("pages/contrast.py", label="Find latents", icon=":material/arrow_forward:")
+
+
+def _lane_name(tray: Tray, scale: float) -> str:
+    names = [f"{item.label} {scale * item.strength:+.2f}" for item in tray if item.on]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"steered: {', '.join(names[:3])}{more}"
+
+
+
+
+main()

@@ -1,0 +1,126 @@
+"""The run recorded in a vector file, done again: what to ask the engine, how far it agrees, why it may not.
+
+The file records tokens, so agreement is counted in tokens: the common beginning of each lane.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from sas_core.errors import BadInput
+from sas_core.steering.engine import Engine
+from sas_core.steering.lanes import Done, Request, first_difference
+from sas_core.steering.spec import Lane, Sampling
+from sas_core.vectors.build import identity, steering_of
+from sas_core.vectors.compare import differences
+from sas_core.vectors.fields import VectorFile, Verify
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Tokens that agree of those recorded, over both lanes, and what may explain the rest."""
+
+    agree: int
+    total: int
+    why: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return self.agree == self.total
+
+    def sentence(self) -> str:
+        return f"Reproduced {self.agree} of {self.total} tokens."
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One recorded lane as token texts; `mark` is its first token that differs from the other lane."""
+
+    pieces: tuple[str, ...]
+    mark: int | None
+
+
+def replay_request(vector: VectorFile) -> Request:
+    """The recorded run as a request. Raises BadInput when the file has none, or one beyond our limits."""
+    block = _block(vector)
+    lanes = (Lane("unsteered"), Lane("steered", steering_of(vector, block.scale)))
+    return Request(block.prompt, lanes, Sampling(block.max_new_tokens))
+
+
+def count_agreeing(engine: Engine, vector: VectorFile, done: Done) -> Replay:
+    """Compare a finished run of `replay_request` with the record."""
+    block = _block(vector)
+    recorded = (block.unsteered, block.steered)
+    agree = sum(_common(lane.token_ids, ids) for lane, ids in zip(done.lanes, recorded, strict=True))
+    total = sum(map(len, recorded))
+    return Replay(agree, total, () if agree == total else _reasons(engine, vector, done))
+
+
+def recorded_lanes(engine: Engine, vector: VectorFile) -> tuple[Recorded, Recorded] | None:
+    """The recorded unsteered and steered answers as text; None when this model's tokens are others.
+
+    Special tokens at the end are left out.
+    """
+    block = _block(vector)
+    largest = max((*block.unsteered, *block.steered), default=0)
+    if vector.model.d_model != engine.model.cfg.d_model or largest >= engine.model.cfg.d_vocab:
+        return None
+    differ = first_difference(block.unsteered, block.steered)
+    unsteered, steered = (
+        Recorded(tuple(engine.turns.pieces(_shown(ids, engine.turns.special_ids))), differ)
+        for ids in (block.unsteered, block.steered)
+    )
+    return unsteered, steered
+
+
+def _reasons(engine: Engine, vector: VectorFile, done: Done) -> tuple[str, ...]:
+    block, found = _block(vector), []
+    if tuple(done.prompt_ids) != block.prompt_ids:
+        found.append("The prompt becomes other tokens here: the tokenizer or its chat template differs.")
+    if block.device != engine.placement.device:
+        found.append(
+            f"The run was recorded on {block.device} and this one is on {engine.placement.device}: sums are "
+            "rounded in another order, and greedy tokens can part where two are nearly equally likely."
+        )
+    found += [difference.sentence for difference in differences(vector, identity(engine))]
+    changed = other_versions(vector.versions)
+    if changed:
+        found.append(f"Library versions differ: {', '.join(changed)}.")
+    return tuple(found) or (
+        "Nothing recorded in the file differs from here; another processor can still round otherwise.",
+    )
+
+
+def other_versions(recorded: Mapping[str, str]) -> tuple[str, ...]:
+    """The packages whose installed version is not the recorded one, as `torch 2.12 there, 2.13 here`."""
+    return tuple(
+        f"{name} {there} there, {here} here"
+        for name, there in recorded.items()
+        if (here := _installed(name)) != there
+    )
+
+
+def _installed(name: str) -> str:
+    # the name comes from a file: an empty one is refused by importlib with ValueError
+    try:
+        return version(name)
+    except (PackageNotFoundError, ValueError):
+        return "none"
+
+
+def _block(vector: VectorFile) -> Verify:
+    if vector.verify is None:
+        raise BadInput(f"{vector.name!r} carries no recorded run to reproduce.")
+    return vector.verify
+
+
+def _shown(ids: Sequence[int], special: frozenset[int]) -> Sequence[int]:
+    end = len(ids)
+    while end and ids[end - 1] in special:
+        end -= 1
+    return ids[:end]
+
+
+def _common(found: Sequence[int], recorded: Sequence[int]) -> int:
+    differ = first_difference(found, recorded)
+    return min(len(found), len(recorded)) if differ is None else differ

@@ -1,0 +1,50 @@
+"""Rebuild the vectors that ship with the demo: `python -m sas_core.vectors.ship`, after a new dictionary."""
+
+import sys
+from pathlib import Path
+
+from sas_core.contrast.positions import resolve_position
+from sas_core.contrast.ranking import Choice, Ranking, rank
+from sas_core.contrast.shipped import behaviour_names, load_behaviour
+from sas_core.model.presets import get_preset, load_engine
+from sas_core.paths import PACKAGE
+from sas_core.steering.engine import Engine
+from sas_core.steering.spec import Steering
+from sas_core.vectors.build import sas_vector_file, term_of
+from sas_core.vectors.fields import VectorFile
+from sas_core.vectors.schema import dump_vector
+
+SHIPPED = PACKAGE / "vectors" / "shipped"
+# a share of the typical residual norm at which the demo still writes whole sentences
+FITTING_SHARE = 0.25
+
+
+def fitting_strength(engine: Engine, vector: VectorFile, share: float = FITTING_SHARE) -> float:
+    """The strength at which the vector adds at most `share` of a typical residual norm, to one decimal."""
+    at_one = engine.added_share(Steering((term_of(vector),)))
+    return round(min(max(share / at_one, 0.1), 8.0), 1) if at_one else 1.0
+
+
+def build_shipped(engine: Engine, name: str) -> VectorFile:
+    """A behaviour's vector at tau 0.7 and the fitting strength, with its recorded run."""
+    behaviour = load_behaviour(name)
+    position = resolve_position("auto", behaviour.form)
+    *_, ranking = rank(engine, behaviour.train, position, heldout=behaviour.heldout)
+    if not isinstance(ranking, Ranking):
+        raise TypeError("rank ended without a ranking")
+    draft = sas_vector_file(engine, name, ranking, Choice(), verify=False)
+    return sas_vector_file(engine, name, ranking, Choice(), strength=fitting_strength(engine, draft))
+
+
+def main(folder: Path = SHIPPED) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = load_engine(get_preset("demo"))
+    for name in sys.argv[1:] or behaviour_names():
+        vector = build_shipped(engine, name)
+        (folder / f"{name}.json").write_text(dump_vector(vector))
+        print(f"{name}: {len(vector.features)} latents, strength {vector.strength:g}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

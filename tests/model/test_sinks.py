@@ -1,0 +1,37 @@
+import torch
+
+from sas_core.model.sinks import SINK_NORM_MULTIPLE, is_sink
+
+
+def _with_norms(*norms: float) -> torch.Tensor:
+    """`[1, pos, 3]`, each position pointing somewhere else with the given norm."""
+    directions = torch.nn.functional.normalize(torch.randn(len(norms), 3), dim=-1)
+    return (directions * torch.tensor(norms)[:, None])[None]
+
+
+def test_a_position_far_above_the_given_typical_norm_is_a_sink() -> None:
+    found = is_sink(_with_norms(10.0, 39.0, 41.0, 900.0), typical_norm=10.0)
+
+    assert SINK_NORM_MULTIPLE == 4.0
+    assert found.tolist() == [[False, False, True, True]]
+
+
+def test_without_a_typical_norm_the_median_of_what_is_given_is_used() -> None:
+    found = is_sink(_with_norms(1.0, 1.0, 1.0, 3.9, 4.1))
+
+    assert found.tolist() == [[False, False, False, False, True]]
+
+
+def test_a_typical_norm_keeps_a_short_text_of_sinks_from_hiding_them() -> None:
+    sinks = _with_norms(50.0, 50.0)
+
+    assert not is_sink(sinks).any()
+    assert is_sink(sinks, typical_norm=10.0).all()
+
+
+def test_norms_are_taken_in_float32() -> None:
+    # 300**2 overflows float16
+    huge = torch.full((1, 2, 3), 300.0, dtype=torch.float16)
+
+    assert not is_sink(huge, typical_norm=500.0).any()
+    assert is_sink(huge, typical_norm=100.0).all()

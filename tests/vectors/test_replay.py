@@ -1,0 +1,90 @@
+"""A recorded run done again on a tiny model: full agreement, planted disagreement, and its explanations."""
+
+import pytest
+
+from sas_core.errors import BadInput
+from sas_core.vectors.build import VERIFY_TOKENS, latents_file
+from sas_core.vectors.replay import count_agreeing, other_versions, recorded_lanes, replay_request
+
+
+@pytest.fixture
+def vector(engine):
+    return latents_file(engine, "made here", {3: 6.0, 11: -2.0, 20: 5.0}, strength=2.0)
+
+
+def replayed(engine, vector):
+    return count_agreeing(engine, vector, engine.run(replay_request(vector)))
+
+
+def altered(vector, **changes):
+    return vector.model_copy(update={"verify": vector.verify.model_copy(update=changes)})
+
+
+def test_a_vector_made_here_is_reproduced_whole(engine, vector):
+    replay = replayed(engine, vector)
+    recorded = len(vector.verify.unsteered) + len(vector.verify.steered)
+    assert (replay.agree, replay.total) == (recorded, recorded)
+    assert replay.whole
+    assert replay.why == ()
+    assert replay.sentence() == f"Reproduced {recorded} of {recorded} tokens."
+
+
+def test_tokens_count_up_to_the_first_that_differs(engine, vector):
+    ids = list(vector.verify.steered)
+    assert len(ids) > 3
+    ids[2] = (ids[2] + 1) % 360
+    replay = replayed(engine, altered(vector, steered=tuple(ids)))
+    assert replay.agree == len(vector.verify.unsteered) + 2
+    assert not replay.whole
+    assert "Nothing recorded in the file differs" in replay.why[0]
+
+
+def test_what_differs_is_offered_as_the_reason(engine, vector):
+    block = {"steered": (0, *vector.verify.steered[1:]), "device": "cuda", "prompt_ids": (1, 2)}
+    other = altered(vector, **block).model_copy(
+        update={
+            "versions": {"torch": "0.1", "no-such-package-here": "9"},
+            "model": vector.model.model_copy(update={"dtype": "bfloat16"}),
+        }
+    )
+    why = " ".join(replayed(engine, other).why)
+    for part in ("recorded on cuda", "chat template", "bfloat16", "torch 0.1 there", "no-such-package-here 9"):
+        assert part in why
+
+
+def test_a_file_without_a_record_cannot_be_replayed(engine, vector):
+    with pytest.raises(BadInput, match="no recorded run"):
+        replay_request(vector.model_copy(update={"verify": None}))
+
+
+def test_a_record_beyond_the_limit_is_refused_before_it_runs(engine, vector):
+    with pytest.raises(BadInput, match="new tokens"):
+        replay_request(altered(vector, max_new_tokens=100_000))
+
+
+def test_the_recorded_answers_read_as_text_with_the_difference_marked(engine, vector):
+    unsteered, steered = recorded_lanes(engine, vector)
+    block = vector.verify
+    assert "".join(unsteered.pieces).startswith(engine.turns.decode(block.unsteered)[:5])
+    assert len(steered.pieces) <= VERIFY_TOKENS
+    differ = steered.mark
+    assert block.unsteered[:differ] == block.steered[:differ]
+    assert block.unsteered[differ] != block.steered[differ]
+
+
+def test_special_tokens_at_the_end_are_left_out(engine, vector):
+    ids = (*vector.verify.unsteered[:2], engine.turns.tokenizer.eos_token_id)
+    unsteered, _ = recorded_lanes(engine, altered(vector, unsteered=ids))
+    assert len(unsteered.pieces) == 2
+
+
+def test_tokens_of_another_model_are_not_shown_as_text(engine, vector):
+    assert recorded_lanes(engine, altered(vector, steered=(99_999,))) is None
+    wide = vector.model.model_copy(update={"d_model": 64})
+    assert recorded_lanes(engine, vector.model_copy(update={"model": wide})) is None
+
+
+def test_versions_that_agree_are_not_named():
+    from importlib.metadata import version
+
+    assert other_versions({"torch": version("torch"), "": "1"}) == (" 1 there, none here",)
