@@ -20,7 +20,7 @@ from pages.shared.contrast_run import (
     run,
     start,
 )
-from pages.shared.contrast_save import draw_save
+from pages.shared.contrast_save import draw_save, save_vector
 from pages.shared.contrast_source import draw_pairs, draw_source, open_link
 from pages.shared.header import open_page
 from pages.shared.tokens import plain
@@ -100,10 +100,12 @@ def _draw_result(engine: Engine, computed: Computed, stale: bool) -> None:
     with listing_place:
         listing = draw_listing()
     with save_place:
-        draw_save(engine, view, vector, message_place)
+        pending = draw_save(engine, view, vector, message_place)
     draw_table(engine, view, listing)
     with card_place:
         draw_card(engine, view, get_selected(view))
+    if pending is not None:
+        save_vector(engine, view, pending)
 
 
 main()

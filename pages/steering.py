@@ -12,7 +12,6 @@ from pages.shared.steer_run import answer
 from pages.shared.steer_stage import Stage
 from pages.shared.tray_state import get_tray
 from sas_core.errors import SteerscopeError
-from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Request
 from sas_core.steering.spec import Lane
 from sas_core.steering.tray import Tray
@@ -42,13 +41,15 @@ def _draw_what_this_is(tray: Tray) -> None:
     if len(vectors) == 1 and len(tray) == 1:
         count = len(vectors[0].indices)
         left.text(
-            f"{count} SAE latents that separate the two sides of \u201c{vectors[0].label}\u201d are steered at "
-            "every generated token. Move a slider in the tray: the answer on the right follows."
+            f"{count} SAE latents of \u201c{vectors[0].label}\u201d, which fire on one side of its pairs and not "
+            "on the other, are turned at every generated token. Move a slider in the tray: the answer on the right follows."
         )
         right.page_link("pages/contrast.py", label="See them", icon=":material/arrow_forward:",
                         query_params={"behaviour": vectors[0].label})  # fmt: skip
     elif len(tray):
-        left.text("The tray's latents are steered at every generated token. Move a slider: the answer follows.")
+        left.text(
+            "The tray's latents are steered at every generated token. Move a slider: the answer follows."
+        )
     else:
         left.text(
             "Find the latents behind a behaviour, add them to the tray, and turn them while the model talks."
@@ -60,8 +61,6 @@ def _lane_name(tray: Tray, scale: float) -> str:
     names = [f"{item.label} {scale * item.strength:+.2f}" for item in tray if item.on]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"steered: {', '.join(names[:3])}{more}"
-
-
 
 
 main()

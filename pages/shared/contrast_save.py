@@ -1,5 +1,7 @@
 """From the choice to the shelf and the tray. A vector is saved first, so that a link can find it."""
 
+from dataclasses import dataclass
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -14,7 +16,17 @@ from sas_core.steering.engine import Engine
 from sas_core.vectors.build import VERIFY_TOKENS, sas_vector_file
 
 
-def draw_save(engine: Engine, view: View, vector: SasVector, place: DeltaGenerator) -> None:
+@dataclass(frozen=True)
+class Pending:
+    """A save that was asked for, and where to say how it goes."""
+
+    name: str
+    strength: float
+    add: bool
+    place: DeltaGenerator
+
+
+def draw_save(engine: Engine, view: View, vector: SasVector, place: DeltaGenerator) -> Pending | None:
     """A name, Save, and Add vector to tray, which saves too. `place` is where results and faults are said."""
     if st.session_state.get("contrast.saved"):
         place.success(plain(st.session_state.pop("contrast.saved")), icon=":material/check:")
@@ -36,22 +48,28 @@ def draw_save(engine: Engine, view: View, vector: SasVector, place: DeltaGenerat
             type="secondary" if view.stale else "primary",
             help="Saves it on the shelf under the name in Save as, then puts it in the steering tray",
         )  # fmt: skip
-    if (save or add) and not off:
-        _save(engine, view, typed.strip() or proposed, strength, place, add=add)
+    if not (save or add) or off:
+        return None
+    return Pending(typed.strip() or proposed, strength, add, place)
 
 
-def _save(engine: Engine, view: View, name: str, strength: float, place: DeltaGenerator,
-          *, add: bool) -> None:  # fmt: skip
+def save_vector(engine: Engine, view: View, pending: Pending) -> None:
+    """Save, and add to the tray if asked: the run that the file is checked by takes its time."""
     try:
-        with place, st.spinner(f"Recording {VERIFY_TOKENS} tokens to check the file by", show_time=True):
-            file = sas_vector_file(engine, name, view.computed.ranking, view.choice, strength=strength)
+        with (
+            pending.place,
+            st.spinner(f"Recording {VERIFY_TOKENS} tokens to check the file by", show_time=True),
+        ):
+            file = sas_vector_file(
+                engine, pending.name, view.computed.ranking, view.choice, strength=pending.strength
+            )
             get_shelf().save(file, "built")
-            if add:
+            if pending.add:
                 set_tray(st.session_state["tray"].put(item_of(file)))
     except SteerscopeError as error:
-        place.error(plain(str(error)), icon=":material/error:")
+        pending.place.error(plain(str(error)), icon=":material/error:")
         return
-    where = "saved on the shelf and added to the tray" if add else "saved on the shelf"
-    st.session_state["contrast.saved"] = f"{name}: {len(file.features)} latents, {where}."
+    where = "saved on the shelf and added to the tray" if pending.add else "saved on the shelf"
+    st.session_state["contrast.saved"] = f"{pending.name}: {len(file.features)} latents, {where}."
     st.session_state["contrast.saves"] = st.session_state.get("contrast.saves", 0) + 1
     st.rerun()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from sas_core.errors import SteerscopeError, Unavailable
 from sas_core.model.demo import demo_ready, prepare_demo
@@ -58,7 +59,7 @@ def _load(choice: EngineChoice) -> Engine:
 
 
 def get_engine() -> Engine:
-    """The shared engine; shows what is happening while it loads. Stops the page with a sentence on failure."""
+    """The shared engine; shows what happens while it loads. Stops the page with a sentence on failure."""
     choice = current_choice()
     place = st.empty()
     try:
@@ -72,7 +73,7 @@ def get_engine() -> Engine:
     return engine
 
 
-def _prepare_demo(place) -> None:
+def _prepare_demo(place: DeltaGenerator) -> None:
     for step in prepare_demo():
         place.progress(step.done, text=f"First start: {step.sentence}")
 

@@ -5,16 +5,20 @@ import streamlit as st
 from pages.shared.model_picker import draw_model_picker
 from pages.shared.tokens import plain
 from pages.shared.tray_state import can_undo, get_tray, set_tray, strength_key, undo_tray
+from pages.shared.url import clamp, start_from_url, write_to_url
 from sas_core.steering.engine import Engine
 from sas_core.steering.tray import Tray, TrayItem
 
 SCALE_KEY = "scale"
 _REACH = 8.0
+_SCALE_REACH = 3.0
 
 
 def draw_sidebar(engine: Engine) -> None:
     with st.sidebar:
         tray = get_tray(engine)
+        # always, since going to another page clears the address
+        write_to_url("tray", tray.to_query(), None)
         _draw_head(tray)
         for item in tray:
             _draw_item(item)
@@ -62,24 +66,15 @@ def _draw_item(item: TrayItem) -> None:
 
 
 def _draw_scale(engine: Engine, tray: Tray) -> None:
-    st.session_state.setdefault(SCALE_KEY, _scale_from_url())
+    start_from_url(SCALE_KEY, "scale", 1.0)
+    st.session_state[SCALE_KEY] = clamp(st.session_state[SCALE_KEY], -_SCALE_REACH, _SCALE_REACH)
     st.slider(
-        "Strength λ of the whole tray", -3.0, 3.0, step=0.05, key=SCALE_KEY, on_change=_remember_scale,
+        "Strength λ of the whole tray", -_SCALE_REACH, _SCALE_REACH, step=0.05, key=SCALE_KEY,
         help="Multiplies every strength above. Negative values suppress; 0 is the unsteered model.",
     )  # fmt: skip
+    write_to_url("scale", get_scale(), 1.0)
     share = engine.added_share(tray.steering(get_scale()))
     st.caption(f"Adds at most {share:.2f} of a typical residual norm; text usually breaks near 0.5.")
-
-
-def _scale_from_url() -> float:
-    try:
-        return max(-3.0, min(3.0, float(st.query_params.get("scale", "1"))))
-    except ValueError:
-        return 1.0
-
-
-def _remember_scale() -> None:
-    st.query_params["scale"] = f"{get_scale():g}"
 
 
 def _draw_loaded(engine: Engine) -> None:

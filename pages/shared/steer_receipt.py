@@ -23,7 +23,7 @@ def draw_receipt(
             st.text(f"{receipt.sentence()} {_difference(lanes)}")
         if finished and st.toggle(
             "Colour by change of log-probability", key="steer.colour", persist_state="session",
-            help="Orange: likelier under steering than without, in nats, for the same text; blue: less likely",
+            help="Nats, for the same text. Orange: likelier under steering than without; blue: less likely",
         ):  # fmt: skip
             _colour(engine, request, lanes, stage)
         if receipt is not None and receipt.latents:

@@ -18,7 +18,7 @@ from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Done, LaneResult, Request, Waiting
 from sas_core.steering.spec import canonical_key
 from sas_core.steering.tray import Tray
-from sas_core.vectors.recorded import recorded_lanes
+from sas_core.vectors.recorded import recorded_answer
 
 _REDRAW_SECONDS = 0.08
 
@@ -62,7 +62,7 @@ def _recorded(engine: Engine, request: Request, key: str) -> Shown | None:
         vector = get_shelf().get(items[0].label)
     except BadInput:
         return None
-    lanes = recorded_lanes(engine, vector, request)
+    lanes = recorded_answer(engine, vector, request)
     if lanes is None:
         return None
     sentence = (

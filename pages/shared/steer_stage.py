@@ -24,9 +24,7 @@ class Stage:
         self.problem = st.empty()
         self.below = st.container()
 
-    def draw(
-        self, lanes: Sequence[LaneResult], changes: Sequence[float] | None = None
-    ) -> None:
+    def draw(self, lanes: Sequence[LaneResult], changes: Sequence[float] | None = None) -> None:
         """Both texts; the first token that differs is underlined, `changes` colour the steered one."""
         mark = first_difference(lanes[0].token_ids, lanes[1].token_ids) if len(lanes) > 1 else None
         for index, (place, lane) in enumerate(zip(self._texts, lanes, strict=True)):

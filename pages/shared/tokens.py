@@ -1,12 +1,13 @@
 """Model text as HTML: the one place where tokens become markup, so escaping is in one function.
 
-Colour means sign (blue below zero, orange above, both safe for colour-blind eyes) or a mark, never decoration.
+Colour means sign (blue below zero, orange above: safe for colour-blind eyes), never decoration.
 """
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 _BLUE, _ORANGE = "33, 102, 172", "217, 119, 6"
 _MARKDOWN = set("\\`*_{}[]()#+-.!|$~<>:")
@@ -72,9 +73,10 @@ def facts_html(facts: Mapping[str, str]) -> str:
         f'<div style="opacity:0.7">{safe(label)}</div><div style="overflow-wrap:anywhere">{safe(text)}</div>'
         for label, text in facts.items()
     )
-    return f'<div style="display:grid;grid-template-columns:auto 1fr;gap:0.3rem 1rem;font-size:0.93rem">{rows}</div>'
+    grid = "display:grid;grid-template-columns:auto 1fr;gap:0.3rem 1rem;font-size:0.93rem"
+    return f'<div style="{grid}">{rows}</div>'
 
 
-def show_html(markup: str, place=st) -> None:
-    """Draw markup made by this module."""
-    place.html(markup)
+def show_html(markup: str, place: DeltaGenerator | None = None) -> None:
+    """Draw markup made by this module, in `place` or where the script stands."""
+    (place or st).html(markup)

@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,6 +15,9 @@ from sas_core.cli.common import AsJson, Loading, takes_engine
 from sas_core.cli.files import read_vector
 from sas_core.cli.output import quiet, show, show_json, table
 from sas_core.vectors.schema import Difference, Feature, VectorFile
+
+if TYPE_CHECKING:
+    from sas_core.vectors.replay import Replay
 
 VectorPath = Annotated[Path, typer.Argument(metavar="FILE", help="A vector file.")]
 
@@ -48,15 +51,16 @@ def check(loading: Loading, path: VectorPath, as_json: AsJson = False) -> None:
     """Say whether a vector belongs to what is loaded, and repeat its recorded run."""
     vector = read_vector(path)
     with quiet():
-        from sas_core.vectors.build import check_belongs, reproduce
+        from sas_core.vectors.build import check_belongs
+        from sas_core.vectors.replay import replay
 
         engine = loading.engine()
         found = check_belongs(vector, engine)
-        agree, total = reproduce(engine, vector) if vector.verify else (0, 0)
+        again = replay(engine, vector) if vector.verify else None
     if as_json:
-        run = {"agree": agree, "total": total} if vector.verify else None
+        run = {"agree": again.agree, "total": again.total} if again else None
         return show_json({"name": vector.name, "differences": [asdict(d) for d in found], "reproduced": run})
-    return show(*_verdict(vector, found, agree, total))
+    return show(*_verdict(vector, found, again))
 
 
 def columns(feature: Feature) -> tuple[str, ...]:
@@ -101,13 +105,14 @@ def _method(vector: VectorFile) -> str:
     return f"SAS, tau {vector.tau:g}, position {vector.position}, sides {vector.sides}, {shared}"
 
 
-def _verdict(vector: VectorFile, found: Sequence[Difference], agree: int, total: int) -> Iterator[str]:
+def _verdict(vector: VectorFile, found: Sequence[Difference], again: "Replay | None") -> Iterator[str]:
     if not found:
         yield f"{vector.name!r} belongs to the model and SAE that are loaded."
     yield from (f"Warning: {difference.sentence}" for difference in found)
-    if vector.verify is None:
+    if again is None:
         yield "It carries no recorded run to repeat."
-    elif agree == total:
-        yield f"Reproduced: all {total} recorded tokens."
+    elif again.whole:
+        yield f"Reproduced: all {again.total} recorded tokens."
     else:
-        yield f"Not reproduced: {agree} of {total} recorded tokens, counted up to the first that differs."
+        yield f"Not reproduced: {again.agree} of {again.total} recorded tokens, up to the first that differs."
+        yield from again.why

@@ -92,14 +92,6 @@ def collect(
     yield _assemble(rows, len(pairs), engine.dictionary.identity.d_sae)
 
 
-def collect_all(engine: Engine, pairs: PairSet, position: Position, **options) -> Collected:
-    """`collect` to the end."""
-    *_, last = collect(engine, pairs, position, **options)
-    if not isinstance(last, Collected):
-        raise TypeError("collect ended without a result")
-    return last
-
-
 def _tokenise(turns: Turns, pairs: PairSet, position: Position, chat: bool | None) -> list[_Text]:
     if not len(pairs):
         raise BadInput("There are no usable pairs; add at least one with two different sides.")
@@ -157,9 +149,7 @@ def _code(engine: Engine, batch: Sequence[_Text], position: Position) -> list[Ro
     tokens = torch.tensor([[*t.ids, *[0] * (longest - len(t.ids))] for t in batch])
     activations = activations_at(engine.model, engine.hook_name, tokens.to(engine.model.cfg.device))
     sinks = is_sink(activations, engine.typical_norm).cpu()
-    return [
-        _row(engine, text, activations[i], sinks[i], position) for i, text in enumerate(batch)
-    ]
+    return [_row(engine, text, activations[i], sinks[i], position) for i, text in enumerate(batch)]
 
 
 def _row(
@@ -176,9 +166,7 @@ def _row(
     latents = codes.nonzero().squeeze(-1)
     strongest = per_token[:, latents.to(per_token.device)].argmax(dim=0).tolist()
     peaks = np.array([text.ids[kept[i]] for i in strongest], np.int32)
-    return Row(
-        latents.numpy().astype(np.int32), codes[latents].numpy(), peaks, len(special), len(sunk)
-    )
+    return Row(latents.numpy().astype(np.int32), codes[latents].numpy(), peaks, len(special), len(sunk))
 
 
 def _assemble(rows: dict[_Text, Row], n: int, d_sae: int) -> Collected:

@@ -1,1 +1,1 @@
-"""Training and measuring a dictionary (SAE) for a model: text -> activations -> BatchTopK -> JumpReLU files."""
+"""Training and measuring a dictionary (SAE): text -> activations -> BatchTopK -> JumpReLU files."""

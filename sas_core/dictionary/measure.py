@@ -56,9 +56,7 @@ class Measures:
 
 
 @torch.inference_mode()
-def measure(
-    model: Any, dictionary: Dictionary, windows: Iterator, *, rows: int = 8
-) -> Measures:
+def measure(model: Any, dictionary: Dictionary, windows: Iterator, *, rows: int = 8) -> Measures:
     """All measures over the given windows of token ids (see `corpus.windows`), in two passes."""
     batches = [(ids.to(model.cfg.device), keep) for ids, keep in window_batches(windows, rows)]
     hook = dictionary.identity.hook_name

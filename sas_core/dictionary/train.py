@@ -22,6 +22,8 @@ from sas_core.dictionary.corpus import Source, windows
 from sas_core.dictionary.stream import ActivationStream
 from sas_core.errors import Unavailable
 
+CHECKPOINT_SECONDS = 180.0
+
 
 @dataclass(frozen=True)
 class TrainSpec:
@@ -57,8 +59,8 @@ class Progress:
 def train(model: Any, tokenizer: Any, spec: TrainSpec, workdir: Path) -> Iterator[Progress]:
     """Train until `spec.tokens`, yielding every 20 steps; resumes from `workdir` when it holds a checkpoint.
 
-    Stop by leaving the loop: the newest checkpoint stays. The finished inference SAE (JumpReLU, float16,
-    readable by `SAE.load_from_disk`) is in `workdir/final`.
+    Stop by closing the generator or with Ctrl-C: a checkpoint is written, as it is every three minutes.
+    The finished inference SAE (JumpReLU, float16, readable by `SAE.load_from_disk`) is in `workdir/final`.
 
     Raises Unavailable when the text ends before the tokens do.
     """
@@ -82,7 +84,12 @@ def _trainer(
     spec: TrainSpec, batches: Iterator[Tensor], d_in: int, resume: Path | None
 ) -> tuple[SAETrainer, Tensor]:
     torch.manual_seed(spec.seed)
-    first = next(batches)
+    first = next(batches, None)
+    if first is None:
+        raise Unavailable(
+            f"The text holds fewer than {spec.batch_size:,} usable tokens, not enough for one step. "
+            "Add text, or choose a smaller batch."
+        )
     device = str(first.device)
     cfg = BatchTopKTrainingSAEConfig(
         d_in=d_in, d_sae=spec.d_sae, k=spec.k, device=device, apply_b_dec_to_input=True
@@ -115,25 +122,37 @@ def _trainer(
     return trainer, first
 
 
-def _steps(trainer, batch, batches, spec, stream, workdir) -> Iterator[Progress]:
+def _steps(
+    trainer: SAETrainer, batch: Tensor, batches: Iterator[Tensor], spec: TrainSpec,
+    stream: ActivationStream, workdir: Path,
+) -> Iterator[Progress]:  # fmt: skip
     started, at_start = time.monotonic(), trainer.n_training_samples
     last_saved = time.monotonic()
-    while trainer.n_training_samples < spec.tokens:
-        output = trainer.step(batch)
-        trainer.n_training_steps += 1
-        if trainer.n_training_steps % 20 == 0:
-            rate = (trainer.n_training_samples - at_start) / (time.monotonic() - started)
-            dead = int(trainer.dead_neurons.sum())
-            yield Progress(trainer.n_training_samples, _fvu(batch, output.sae_out), dead, rate)
-        if time.monotonic() - last_saved > 180:
-            _save_checkpoint(trainer, stream, workdir)
-            last_saved = time.monotonic()
-        batch = next(batches, None)
-        if batch is None:
-            raise Unavailable(
-                f"The text ended after {trainer.n_training_samples:,} of {spec.tokens:,} tokens. "
-                "Add text, or ask for fewer tokens; the checkpoint is kept."
-            )
+    try:
+        while trainer.n_training_samples < spec.tokens:
+            output = trainer.step(batch)
+            trainer.n_training_steps += 1
+            if trainer.n_training_steps % 20 == 0:
+                rate = (trainer.n_training_samples - at_start) / (time.monotonic() - started)
+                dead = int(trainer.dead_neurons.sum())
+                yield Progress(trainer.n_training_samples, _fvu(batch, output.sae_out), dead, rate)
+            if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+                _save_checkpoint(trainer, stream, workdir)
+                last_saved = time.monotonic()
+            batch = _next(batches, trainer, spec)
+    except (GeneratorExit, KeyboardInterrupt, Unavailable):
+        _save_checkpoint(trainer, stream, workdir)
+        raise
+
+
+def _next(batches: Iterator[Tensor], trainer: SAETrainer, spec: TrainSpec) -> Tensor:
+    batch = next(batches, None)
+    if batch is None:
+        raise Unavailable(
+            f"The text ended after {trainer.n_training_samples:,} of {spec.tokens:,} tokens. "
+            "Add text, or ask for fewer tokens; the checkpoint is kept."
+        )
+    return batch
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.settings import setting
-from sas_core.steering.spec import Nonlinearity, Steering, SteeredTokens, Term
+from sas_core.steering.spec import Nonlinearity, SteeredTokens, Steering, Term
 
 _LATENT = re.compile(r"(\d+)@([0-9.eE+-]+)")
 

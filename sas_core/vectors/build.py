@@ -1,7 +1,8 @@
-"""From what is loaded and what was ranked to a vector file, with the decoded sum and a run to verify it by."""
+"""From what is loaded and ranked to a vector file, with the decoded sum and a run to verify it by."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
@@ -11,7 +12,16 @@ from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Done, Request
 from sas_core.steering.spec import Lane, Sampling, Steering, Term
 from sas_core.vectors.compare import Difference, LoadedIdentity, differences
-from sas_core.vectors.fields import Feature, ModelPart, PairsPart, SaePart, VectorFile, Verify, now_utc
+from sas_core.vectors.fields import (
+    Feature,
+    ModelPart,
+    PairsPart,
+    SaePart,
+    VectorFile,
+    Verify,
+    name_fault,
+    now_utc,
+)
 
 VERIFY_PROMPT = "Tell me about your day."
 VERIFY_TOKENS = 40
@@ -57,10 +67,9 @@ def latents_file(engine: Engine, name: str, values: Mapping[int, float], *, stre
     return _file(engine, name, features, strength, verify, method="latents")
 
 
-def steering_of(vector: VectorFile, scale: float, **options) -> Steering:
-    """The file as a steering; its own nonlinearity and steered tokens unless `options` say otherwise."""
-    settings = {"nonlinearity": vector.nonlinearity, "tokens": vector.steered_tokens, **options}
-    return Steering((term_of(vector),), scale, **settings)
+def steering_of(vector: VectorFile, scale: float) -> Steering:
+    """The file as a steering, with its own nonlinearity and steered tokens."""
+    return Steering((term_of(vector),), scale, vector.nonlinearity, vector.steered_tokens)
 
 
 def term_of(vector: VectorFile, strength: float = 1.0) -> Term:
@@ -81,24 +90,11 @@ def check_belongs(vector: VectorFile, engine: Engine) -> tuple[Difference, ...]:
     return found
 
 
-def reproduce(engine: Engine, vector: VectorFile) -> tuple[int, int]:
-    """Re-run the file's verify block greedily: tokens that agree, over both lanes, of how many recorded.
-
-    Raises BadInput when the file has no verify block.
-    """
-    if vector.verify is None:
-        raise BadInput(f"{vector.name!r} carries no recorded run to reproduce.")
-    block = vector.verify
-    done = _verify_run(engine, vector, block.prompt, block.scale, block.max_new_tokens)
-    agree = total = 0
-    for lane, recorded in zip(done.lanes, (block.unsteered, block.steered), strict=True):
-        agree += _agreeing(lane.token_ids, recorded)
-        total += len(recorded)
-    return agree, total
-
-
 def _file(engine: Engine, name: str, features: tuple[Feature, ...], strength: float, verify: bool,
-          **fields) -> VectorFile:  # fmt: skip
+          **fields: Any) -> VectorFile:  # fmt: skip
+    fault = name_fault(name)
+    if fault:
+        raise BadInput(f"The vector cannot be made: its name {fault}.")
     file = VectorFile(
         name=name, created_at=now_utc(), strength=strength, features=features,
         model=_model_part(engine), sae=_sae_part(engine), versions=_versions(),
@@ -132,16 +128,6 @@ def dense_sum(engine: Engine, features: Sequence[Feature]) -> list[float]:
     if engine.dictionary.identity.normalize_activations in ("layer_norm", "constant_norm_rescale"):
         total = total * (engine.typical_norm / engine.dictionary.identity.d_in**0.5)
     return [float(x) for x in total.cpu()]
-
-
-def _agreeing(found: Sequence[int], recorded: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    count = 0
-    for a, b in zip(found, recorded, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 def _model_part(engine: Engine) -> ModelPart:

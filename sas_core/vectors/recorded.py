@@ -9,7 +9,7 @@ from sas_core.vectors.compare import differences
 from sas_core.vectors.fields import VectorFile
 
 
-def recorded_lanes(
+def recorded_answer(
     engine: Engine, vector: VectorFile, request: Request
 ) -> tuple[LaneResult, LaneResult] | None:
     """The unsteered and the steered lane, if the recorded run answers exactly this request, greedily.

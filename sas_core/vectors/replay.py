@@ -4,6 +4,7 @@ The file records tokens, so agreement is counted in tokens: the common beginning
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -54,6 +55,13 @@ def count_agreeing(engine: Engine, vector: VectorFile, done: Done) -> Replay:
     agree = sum(_common(lane.token_ids, ids) for lane, ids in zip(done.lanes, recorded, strict=True))
     total = sum(map(len, recorded))
     return Replay(agree, total, () if agree == total else _reasons(engine, vector, done))
+
+
+def replay(engine: Engine, vector: VectorFile) -> Replay:
+    """Do the recorded run again and compare. Raises BadInput when the file has none."""
+    with closing(engine.stream(replay_request(vector))) as events:
+        done = next(event for event in events if isinstance(event, Done))
+    return count_agreeing(engine, vector, done)
 
 
 def recorded_lanes(engine: Engine, vector: VectorFile) -> tuple[Recorded, Recorded] | None:

@@ -1,4 +1,4 @@
-"""The demo preset itself: real weights, the shipped dictionary, the shipped vectors. One load for all tests."""
+"""The demo preset itself: real weights, the shipped dictionary and vectors. One load for all tests."""
 
 import pytest
 

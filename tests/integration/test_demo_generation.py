@@ -1,4 +1,4 @@
-"""On the demo model, in float32 on a CPU: our tokens are transformers' tokens, and the plain path's tokens."""
+"""On the demo model, in float32 on a CPU: our tokens are transformers' and the plain path's tokens."""
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from sas_core.paths import PACKAGE
 from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Request
 from sas_core.steering.spec import Lane, Sampling
-from sas_core.vectors.build import reproduce, steering_of
+from sas_core.vectors.build import steering_of
+from sas_core.vectors.replay import replay
 from sas_core.vectors.schema import VectorFile, parse_vector
 from tests.helpers import slow_edit
 from tests.integration.conftest import PROMPTS
@@ -78,5 +79,5 @@ def test_steering_changes_most_answers_and_strength_zero_changes_none(demo, answ
 
 @pytest.mark.parametrize("name", behaviour_names())
 def test_every_shipped_vector_reproduces_its_recorded_run(demo, name):
-    agree, total = reproduce(demo, shipped(name))
-    assert agree == total > 0
+    again = replay(demo, shipped(name))
+    assert again.agree == again.total > 0, again.why

@@ -71,6 +71,11 @@ def has_button(at: AppTest, key: str) -> bool:
     return any(button.key == key for button in at.button)
 
 
+def link(at: AppTest, name: str) -> str:
+    value = at.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
 def ranked_latents(at: AppTest) -> list[int]:
     return at.session_state["contrast.listed"]
 
@@ -83,11 +88,9 @@ def test_a_first_visit_offers_a_behaviour_and_one_button(script: str) -> None:
     assert "Nothing is computed yet" in texts(at)
 
 
-def test_a_link_opens_its_behaviour_and_its_tau() -> None:
-    at = page({"behaviour": "hedging", "tau": "0.55"})
+def test_a_link_opens_its_behaviour() -> None:
+    at = page({"behaviour": "hedging"})
     assert at.selectbox(key="contrast.behaviour").value == "hedging"
-    at.session_state["contrast.source"] = "My own"
-    assert page({"behaviour": "hedging"}).selectbox(key="contrast.behaviour").value == "hedging"
 
 
 def test_a_link_to_no_behaviour_says_so_and_opens_the_page() -> None:
@@ -97,11 +100,21 @@ def test_a_link_to_no_behaviour_says_so_and_opens_the_page() -> None:
     assert "**seas**" not in at.warning[0].value, "text from a link must not be Markdown"
 
 
+@pytest.mark.parametrize(("asked", "tau"), [("0.55", 0.55), ("7", 1.0), ("nan", 0.7), ("x", 0.7)])
+def test_a_link_opens_its_tau_and_a_wrong_one_is_mended(asked: str, tau: float) -> None:
+    computed()
+    at = page({"tau": asked})
+    at.session_state["contrast.source"] = "My own"
+    at.session_state["contrast.way"] = "Paste"
+    at.session_state["contrast.paste"] = CSV
+    assert shown(at).slider(key="contrast.tau").value == tau
+
+
 def test_choosing_a_behaviour_writes_the_link() -> None:
     at = page()
     at.selectbox(key="contrast.behaviour").select("sentiment")
     shown(at)
-    assert at.query_params["behaviour"] == ["sentiment"]
+    assert link(at, "behaviour") == "sentiment"
 
 
 def test_computing_gives_the_funnel_the_table_and_the_vector() -> None:
@@ -121,7 +134,7 @@ def test_tau_filters_without_the_model(tiny) -> None:
     shown(at)
     tiny.model = model
     assert ranked_latents(at) != before
-    assert at.query_params["tau"] == ["0.1"]
+    assert link(at, "tau") == "0.1"
 
 
 def test_listing_all_shows_latents_that_are_not_kept() -> None:

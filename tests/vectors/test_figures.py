@@ -32,7 +32,8 @@ def test_the_figure_is_also_said_in_words(make_vector):
 
 
 def test_parts_are_stacked_and_the_sum_is_marked(make_vector):
-    parts = [Part(picked(make_vector, {1: 1.0, 2: 3.0}, "a"), 2.0), Part(picked(make_vector, {2: 1.0}, "b"), -1.0)]
+    a, b = picked(make_vector, {1: 1.0, 2: 3.0}, "a"), picked(make_vector, {2: 1.0}, "b")
+    parts = [Part(a, 2.0), Part(b, -1.0)]
     figure = parts_figure(parts, compose(parts))
     first, second, total = figure.data
     assert list(first.x) == list(total.x) == ["2", "1"]

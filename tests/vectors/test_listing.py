@@ -41,13 +41,21 @@ def test_a_vector_of_what_is_loaded_fits_without_a_reason(shelf, make_vector):
         ({"dtype": "bfloat16", "revision": "def"}, True, "yes, other revision, other dtype"),
         ({"sae_sha256": "d" * 64}, False, "no: another SAE"),
         ({"hook_name": "blocks.0.hook_resid_post", "sae_sha256": "d" * 64}, False, "no: another hook"),
-        ({"d_model": 8, "d_in": 8, "d_sae": 16, "hook_name": "blocks.0.hook_resid_post"}, False, "no: another model"),
+        ({"d_model": 8, "d_in": 8, "hook_name": "blocks.0.hook_resid_post"}, False, "no: another model"),
     ],
 )  # fmt: skip
 def test_the_fit_is_named_by_the_most_telling_difference(shelf, make_vector, changes, usable, fits):
     row = row_of(shelf, make_vector(), replace(HERE, **changes))
     assert (row.usable, row.fits) == (usable, fits)
     assert row.reason.endswith(".")
+
+
+def test_of_many_fatal_differences_one_is_told_and_the_others_are_counted(shelf, make_vector):
+    row = row_of(shelf, make_vector(), replace(HERE, model_name="big", d_model=8, d_in=8, dtype="float16"))
+    assert row.reason == (
+        "The vector was built on tiny-llama, and big, a model of another width, is loaded. "
+        "3 more things differ too."
+    )
 
 
 def test_an_unreadable_vector_is_a_row_that_says_why_and_cannot_be_used(shelf, make_vector):

@@ -48,7 +48,8 @@ def test_what_differs_is_offered_as_the_reason(engine, vector):
         }
     )
     why = " ".join(replayed(engine, other).why)
-    for part in ("recorded on cuda", "chat template", "bfloat16", "torch 0.1 there", "no-such-package-here 9"):
+    packages = ("torch 0.1 there", "no-such-package-here 9")
+    for part in ("recorded on cuda", "chat template", "bfloat16", *packages):
         assert part in why
 
 
