@@ -41,8 +41,9 @@ def _draw_what_this_is(tray: Tray) -> None:
     if len(vectors) == 1 and len(tray) == 1:
         count = len(vectors[0].indices)
         left.text(
-            f"{count} SAE latents of \u201c{vectors[0].label}\u201d, which fire on one side of its pairs and not "
-            "on the other, are turned at every generated token. Move a slider in the tray: the answer on the right follows."
+            f"{count} SAE latents of \u201c{vectors[0].label}\u201d, which fire on one side of its pairs "
+            "and not on the other, are turned at every generated token. Move a slider in the tray: the "
+            "answer on the right follows."
         )
         right.page_link("pages/contrast.py", label="See them", icon=":material/arrow_forward:",
                         query_params={"behaviour": vectors[0].label})  # fmt: skip

@@ -84,4 +84,6 @@ def _draw_loaded(engine: Engine) -> None:
         f"{placed.device}, {placed.dtype}",
         help=placed.reason,
     )
+    if not engine.dictionary.elementwise:
+        st.caption("A TopK dictionary: every steered token needs its full encode, which is slower.")
     draw_model_picker()

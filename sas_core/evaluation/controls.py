@@ -102,7 +102,7 @@ def _arms_at(
         yield Arm(Row("dense", scale), DenseEdit(scale * dense))
     for seed, direction in enumerate(directions):
         if "random" in controls:
-            yield Arm(Row("random", scale, seed), DenseEdit(scale * direction))
+            yield Arm(Row("random", scale, seed), DenseEdit(scale * dense.norm() * direction))
         if "random-matched" in controls:
             signed = direction if scale > 0 else -direction
             yield Arm(Row("random-matched", scale, seed), MatchedEdit(own, signed))

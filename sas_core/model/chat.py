@@ -1,6 +1,7 @@
 """From what a person wrote to token ids, with the one boundary steering needs: where the user's turn ends."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,9 @@ class Turns:
         whole = self._render(messages, add_generation_prompt=True)
         instruction = self.tokenizer.encode(before, add_special_tokens=False)
         ids = self.tokenizer.encode(whole, add_special_tokens=False)
-        return PromptTokens(tuple(ids), min(len(instruction), len(ids) - 1))
+        # some templates close a talk that has no header with tokens of their own: count what both share
+        shared = len(os.path.commonprefix([instruction, ids]))
+        return PromptTokens(tuple(ids), min(shared, len(ids) - 1))
 
     def _render(self, messages: list[Message], *, add_generation_prompt: bool) -> str:
         from jinja2 import TemplateError

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sas_core.model.demo import demo_ready
 from sas_core.paths import ROOT
 from tests.browser.chromium import LAUNCH_FLAGS, find_chromium
 
 PATIENCE_MS = 180_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def free_port() -> int:

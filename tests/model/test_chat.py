@@ -67,6 +67,16 @@ def test_a_template_without_an_assistants_header_still_leaves_a_last_token() -> 
     assert prompt.instruction_end == len(prompt) - 1
 
 
+def test_a_template_that_closes_a_talk_without_a_header_does_not_move_the_boundary() -> None:
+    tokenizer = chat_tokenizer()
+    tokenizer.chat_template = CHATML + "{% if not add_generation_prompt %}<|endoftext|>\n\n{% endif %}"
+    turns = Turns(tokenizer, prepend_bos=False, n_ctx=512)
+
+    prompt = turns.encode("Hello there")
+
+    assert _text(turns, prompt.ids[prompt.instruction_end :]) == "<|im_start|>assistant\n"
+
+
 def test_a_turn_ends_with_eos_or_the_token_the_template_puts_there() -> None:
     tokenizer = chat_tokenizer()
     end, other = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])

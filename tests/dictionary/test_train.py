@@ -1,0 +1,73 @@
+"""Training on a tiny model: it learns, it is saved as sae-lens reads it, and it goes on where it stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from sas_core.dictionary.corpus import Source
+from sas_core.dictionary.train import TrainSpec, train
+from sas_core.errors import Unavailable
+from sas_core.model.dictionary import load_local
+from sas_core.model.hooked import activations_at
+from sas_core.steering.engine import Engine
+from sas_core.steering.lanes import Request
+from sas_core.steering.spec import Lane, Sampling, Steering, Term
+
+
+@pytest.fixture
+def spec(tmp_path) -> TrainSpec:
+    text = tmp_path / "text.txt"
+    words = ["sea", "ship", "tide", "harbour", "salt", "gull", "wave", "oar", "deck", "storm"]
+    text.write_text("\n".join(f"The {w} and the {v} at {w}." for w in words for v in words) * 30)
+    return TrainSpec("tiny", "blocks.1.hook_resid_post", [Source(str(text))], 12_000, d_sae=64, k=8,
+                     batch_size=100, context_size=32, buffer_size=400, warm_up_steps=5, lr=3e-3)  # fmt: skip
+
+
+def test_it_learns_and_the_result_steers(engine, spec, tmp_path):
+    curve = list(train(engine.model, engine.turns.tokenizer, spec, tmp_path / "run"))
+    assert curve[-1].fvu < 0.6 * curve[0].fvu
+    dictionary = load_local(tmp_path / "run" / "final", "cpu")
+    assert (dictionary.identity.architecture, dictionary.identity.d_sae) == ("jumprelu", 64)
+    ids = engine.turns.encode("The sea and the ship at sea.", chat=False).ids
+    latents, _ = engine.latents_of(ids)
+    steered = Engine(engine.model, dictionary, engine.placement, "tiny")
+    strongest = int(steered.latents_of(ids)[0].mean(dim=0).argmax())
+    steering = Steering((Term("v", (strongest,), (30.0,)),))
+    done = steered.run(Request("The sea", (Lane("s", steering),), Sampling(4), chat=False))
+    assert done.lanes[0].receipt.mean_share > 0
+    assert latents.shape[-1] != 64
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(engine, spec, tmp_path):
+    run = train(engine.model, engine.turns.tokenizer, spec, tmp_path / "run")
+    stopped_at = next(run).tokens
+    run.close()
+    assert (tmp_path / "run" / "checkpoint").is_dir()
+    resumed = list(train(engine.model, engine.turns.tokenizer, spec, tmp_path / "run"))
+    assert resumed[0].tokens > stopped_at
+    assert resumed[-1].tokens <= spec.tokens
+    assert (tmp_path / "run" / "final" / "cfg.json").exists()
+
+
+def test_text_that_ends_too_early_is_said_and_the_checkpoint_stays(engine, spec, tmp_path):
+    greedy = replace(spec, tokens=10_000_000)
+    with pytest.raises(Unavailable, match=r"The text ended after [\d,]+ of 10,000,000 tokens"):
+        list(train(engine.model, engine.turns.tokenizer, greedy, tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoint").is_dir()
+
+
+def test_the_stream_drops_sinks_and_special_tokens(engine, spec):
+    from sas_core.dictionary.corpus import windows
+    from sas_core.dictionary.stream import ActivationStream
+
+    source = windows(spec.sources, engine.turns.tokenizer, 32)
+    first = [next(source) for _ in range(4)]
+    stream = ActivationStream(engine.model, spec.hook_name, iter(first), rows=2)
+    vectors = list(stream.vectors())
+    kept = sum(sum(keep) for _, keep in first)
+    assert sum(map(len, vectors)) == stream.positions_kept == kept - stream.sinks_dropped
+    assert stream.windows_read == 4
+    assert (
+        vectors[0].shape[-1]
+        == activations_at(engine.model, spec.hook_name, vectors[0].new_tensor([[1, 2]]).long()).shape[-1]
+    )
