@@ -16,8 +16,8 @@ def lane_text(page: Page, name: str) -> str:
     return lane(page, name).locator(".stHtml").inner_text().strip()
 
 
-def open_steer(page: Page, address: str) -> None:
-    page.goto(address)
+def open_steer(page: Page, address: str, new_tokens: int = 24) -> None:
+    page.goto(f"{address}/?n={new_tokens}")
     expect(page.get_by_role("heading", name="Steer")).to_be_visible()
     expect(lane(page, "steered").locator(".stHtml")).to_be_visible()
 
@@ -69,7 +69,7 @@ def test_stop_keeps_what_is_written_and_a_run_at_strength_zero_is_not_called_ste
 
 
 def test_a_prompt_of_markup_is_shown_as_written_and_an_empty_one_gets_one_sentence(page: Page, app: str):
-    open_steer(page, f"{app}/?prompt=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+    page.goto(f"{app}/?n=8&prompt=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
     expect(page.get_by_label("Prompt")).to_have_value("<img src=x onerror=alert(1)>")
     assert page.locator("img[src='x']").count() == 0
     page.get_by_label("Prompt").fill("")
