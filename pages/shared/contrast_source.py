@@ -67,18 +67,18 @@ def draw_source() -> Chosen | None:
 
 
 def draw_pairs(chosen: Chosen) -> None:
-    """What lint finds, and the table of pairs with a mark on each row that something is wrong with."""
+    """The table of pairs with a mark on each row that something is wrong with, and what lint finds."""
     findings = [*[p for p in chosen.problems if p.severity == "warning" or not p.row], *lint(chosen.pairs)]
     unread = sum(p.severity == "error" and p.row is not None for p in chosen.problems)
+    _draw_table(chosen)
     if unread:
-        st.warning(f"{unread:,} {'row' if unread == 1 else 'rows'} could not be read; see the table.")
+        st.caption(f":material/error: {unread:,} {'row' if unread == 1 else 'rows'} could not be read.")
     for finding in findings[:_MOST_PROBLEMS]:
-        st.warning(plain(finding.message), icon=":material/rule:")
+        st.caption(f":material/warning: {plain(finding.message)}")
     if len(findings) > _MOST_PROBLEMS:
         with st.expander(f"{len(findings) - _MOST_PROBLEMS} more findings"):
             for finding in findings[_MOST_PROBLEMS:]:
                 st.text(finding.message)
-    _draw_table(chosen)
 
 
 def _draw_shipped() -> Chosen | None:

@@ -1,7 +1,6 @@
 """From what a person wrote to token ids, with the one boundary steering needs: where the user's turn ends."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +88,8 @@ class Turns:
         instruction = self.tokenizer.encode(before, add_special_tokens=False)
         ids = self.tokenizer.encode(whole, add_special_tokens=False)
         # some templates close a talk that has no header with tokens of their own: count what both share
-        shared = len(os.path.commonprefix([instruction, ids]))
+        shared = next((i for i, (a, b) in enumerate(zip(instruction, ids, strict=False)) if a != b),
+                      min(len(instruction), len(ids)))  # fmt: skip
         return PromptTokens(tuple(ids), min(shared, len(ids) - 1))
 
     def _render(self, messages: list[Message], *, add_generation_prompt: bool) -> str:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from sas_core.contrast.shipped import behaviour_names
 from sas_core.model.demo import demo_ready
 from sas_core.paths import PACKAGE
 from sas_core.steering.engine import Engine
@@ -13,6 +12,7 @@ from sas_core.steering.spec import Lane, Sampling
 from sas_core.vectors.build import steering_of
 from sas_core.vectors.replay import replay
 from sas_core.vectors.schema import VectorFile, parse_vector
+from sas_core.vectors.ship import free_text_behaviours
 from tests.helpers import slow_edit
 from tests.integration.conftest import PROMPTS
 
@@ -77,7 +77,7 @@ def test_steering_changes_most_answers_and_strength_zero_changes_none(demo, answ
     assert done.lanes[0].token_ids == done.lanes[1].token_ids == answers[prompt][1]
 
 
-@pytest.mark.parametrize("name", behaviour_names())
+@pytest.mark.parametrize("name", free_text_behaviours())
 def test_every_shipped_vector_reproduces_its_recorded_run(demo, name):
     again = replay(demo, shipped(name))
     assert again.agree == again.total > 0, again.why

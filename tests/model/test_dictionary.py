@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sas_core.errors import BadInput, Unavailable
-from sas_core.model.dictionary import Dictionary, load_local, load_release
+from sas_core.model.dictionary import Dictionary, load_local, load_release, weights_sha256
 from tests.helpers import D_MODEL, D_SAE, build_dictionary, build_sae
 
 ARCHITECTURES = ("standard", "gated", "jumprelu", "topk")
@@ -151,6 +151,7 @@ def test_the_hash_is_of_the_values_not_of_the_way_they_are_stored(tmp_path: Path
     expected = Dictionary(sae).identity.sha256
     sae.half().save_model(tmp_path / "narrow")
 
+    assert weights_sha256(sae) == expected
     assert load_local(tmp_path / "wide", "cpu").identity.sha256 == expected
     assert load_local(tmp_path / "narrow", "cpu").identity.sha256 == expected
 

@@ -267,8 +267,8 @@ def test_a_copy_of_a_behaviour_can_be_edited_and_keeps_its_form() -> None:
     shown(at)
     assert at.session_state["contrast.source"] == "My own"
     assert len(at.session_state["contrast.draft"]) == 68
-    at.button(key="contrast.compute")
-    assert not at.error
+    assert at.session_state["contrast.draft_form"] == "multiple-choice"
+    assert "68 pairs" not in texts(at), "it is the user's own set now, without the shipped caption"
 
 
 def test_a_position_the_pairs_do_not_have_is_refused_where_the_button_is() -> None:

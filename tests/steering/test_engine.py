@@ -108,8 +108,10 @@ def test_each_step_updates_all_lanes_and_the_last_event_is_done(engine: Engine) 
 
 
 def test_a_scale_of_zero_gives_the_unsteered_tokens_and_says_that_nothing_was_steered(engine: Engine) -> None:
+    engine.run(_request(None))
     done = engine.run(_request(None, UP.at(0.0)))
 
+    assert [lane.restored for lane in done.lanes] == [True, False]
     assert done.lanes[0].token_ids == done.lanes[1].token_ids
     assert done.lanes[0].logprobs == done.lanes[1].logprobs
     assert done.lanes[1].receipt == Receipt(0, 0, 0, 0.0, 0.0, (), ())

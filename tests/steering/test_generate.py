@@ -124,6 +124,16 @@ def test_the_unsteered_lane_equals_transformers_own_generate(
         assert _tokens(decoder, 2)[0] == expected
 
 
+def test_pad_tokens_in_the_prompt_and_in_the_answer_are_attended_to_like_any_other(llama: Any) -> None:
+    # in ChatML models the pad token is the one that ends a turn
+    sae, pad = build_sae("jumprelu"), llama.tokenizer.pad_token_id
+    prompt = PromptTokens((5, 17, pad, 42, 8, 61, 99, 12, pad, 33), 7)
+    edits = [None, lambda a: slow_edit(sae, a, LANES[1])]
+    expected = [slow_generate(llama, HOOKS[1], prompt, edit, 9, COUNT) for edit in edits]
+
+    assert _tokens(_decoder(llama, Dictionary(sae), LANES[:2], prompt=prompt), 2) == expected
+
+
 def test_a_lane_is_the_same_alone_and_beside_others(llama: Any) -> None:
     dictionary = build_dictionary("jumprelu")
     together = _lanes(list(_decoder(llama, dictionary, LANES).steps()), len(LANES))
