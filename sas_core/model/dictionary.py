@@ -142,6 +142,11 @@ def _require_steerable(sae: Any) -> None:
             f"This dictionary is a {architecture}: it does not rebuild, token by token, the activation "
             "it reads, so the edit is not defined for it. Choose an SAE."
         )
+    if sae.cfg.normalize_activations in ("expected_average_only_in", "covariance_whitening"):
+        raise BadInput(
+            f"This SAE reads normalised activations ({sae.cfg.normalize_activations}) and its files do not "
+            "carry the statistics, so its latents would be wrong. Save it with the normalisation folded in."
+        )
     if not hook_name:
         raise BadInput("This SAE does not say which hook point it reads: its metadata has no hook_name.")
 

@@ -235,3 +235,10 @@ def test_an_unknown_sae_id_is_refused_with_valid_ones() -> None:
 def test_a_registry_sae_out_of_reach_is_unavailable_and_the_demo_is_named() -> None:
     with pytest.raises(Unavailable, match=r"gpt2-small-res-jb / blocks\.8\.hook_resid_pre.*demo preset"):
         load_release("gpt2-small-res-jb", "blocks.8.hook_resid_pre", "cpu")
+
+
+def test_an_sae_whose_normalisation_was_never_folded_in_is_refused() -> None:
+    sae = build_sae("jumprelu")
+    sae.cfg.normalize_activations = "expected_average_only_in"
+    with pytest.raises(BadInput, match="do not carry the statistics"):
+        Dictionary(sae)

@@ -1,19 +1,16 @@
-import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from sas_core.errors import BadInput, Cancelled, NoEffect, QueueFull
+from sas_core.errors import BadInput, NoEffect
 from sas_core.model.device import choose_placement
-from sas_core.model.presets import custom_preset, load_engine
 from sas_core.steering.edit import SparseEdit
 from sas_core.steering.engine import Engine
-from sas_core.steering.lanes import Done, LaneResult, Request, Update, Waiting
+from sas_core.steering.lanes import Done, LaneResult, Request, Update
 from sas_core.steering.receipt import Receipt
 from sas_core.steering.spec import Lane, Sampling, Steering
 from tests.helpers import (
@@ -21,34 +18,12 @@ from tests.helpers import (
     build_dictionary,
     build_sae,
     chat_tokenizer,
-    hooks_on,
     slow_edit,
     slow_generate,
     slow_logits,
     term,
 )
-
-UP = Steering((term({2: 4.0, 7: 3.0, 30: 5.0}, name="up"),))
-OTHER = Steering((term({1: 3.0, 40: 6.0, 41: 2.0}, name="other"),), 1.5)
-PROMPT = "Tell me about your day."
-COUNT = 24
-
-
-def _request(*steerings: Steering | None, prompt: Any = PROMPT, **options: Any) -> Request:
-    lanes = tuple(Lane("unsteered" if s is None else f"steered {i}", s) for i, s in enumerate(steerings))
-    return Request(prompt, lanes, options.pop("sampling", Sampling(COUNT)), **options)
-
-
-def _ids(done: Done) -> list[tuple[int, ...]]:
-    return [lane.token_ids for lane in done.lanes]
-
-
-def _forwards(engine: Engine, request: Request) -> list[int]:
-    """Rows of each forward pass that the request needs."""
-    rows: list[int] = []
-    with engine.model.hooks(fwd_hooks=[("hook_embed", lambda value, hook: rows.append(value.shape[0]))]):
-        engine.run(request)
-    return rows
+from tests.steering.asking import COUNT, OTHER, PROMPT, UP, ids_of, request_for
 
 
 def test_the_share_announced_for_a_strength_is_the_decoded_sum_over_the_typical_norm(engine: Engine) -> None:
@@ -68,7 +43,7 @@ def test_the_announced_share_is_about_the_realised_one_for_an_sae_that_normalise
     other = Engine(engine.model, sae, engine.placement, engine.name)
     push = Steering((term({2: 0.5, 7: 0.4, 30: 0.6}),))
 
-    receipt = other.run(_request(push)).lanes[0].receipt
+    receipt = other.run(request_for(push)).lanes[0].receipt
 
     assert receipt is not None
     assert receipt.mean_share == pytest.approx(other.added_share(push), rel=0.1)
@@ -83,16 +58,16 @@ def test_both_lanes_equal_the_plain_loop_on_the_chat_prompt(engine: Engine) -> N
         for edit in (None, lambda a: slow_edit(sae, a, UP))
     ]  # fmt: skip
 
-    done = engine.run(_request(None, UP))
+    done = engine.run(request_for(None, UP))
 
-    assert [list(ids) for ids in _ids(done)] == expected
+    assert [list(ids) for ids in ids_of(done)] == expected
     assert expected[0] != expected[1]
     assert done.prompt_ids == prompt.ids
     assert [lane.text for lane in done.lanes] == [engine.turns.decode(ids) for ids in expected]
 
 
 def test_each_step_updates_all_lanes_and_the_last_event_is_done(engine: Engine) -> None:
-    events = list(engine.stream(_request(None, UP)))
+    events = list(engine.stream(request_for(None, UP)))
 
     *updates, done = events
     assert isinstance(done, Done) and all(isinstance(update, Update) for update in updates)
@@ -108,8 +83,8 @@ def test_each_step_updates_all_lanes_and_the_last_event_is_done(engine: Engine) 
 
 
 def test_a_scale_of_zero_gives_the_unsteered_tokens_and_says_that_nothing_was_steered(engine: Engine) -> None:
-    engine.run(_request(None))
-    done = engine.run(_request(None, UP.at(0.0)))
+    engine.run(request_for(None))
+    done = engine.run(request_for(None, UP.at(0.0)))
 
     assert [lane.restored for lane in done.lanes] == [True, False]
     assert done.lanes[0].token_ids == done.lanes[1].token_ids
@@ -124,199 +99,19 @@ def test_a_term_and_its_negative_are_no_edit(engine: Engine) -> None:
     assert engine.edit_for(cancelled) is None
     assert engine.edit_for(None) is None
     assert isinstance(engine.edit_for(UP), SparseEdit)
-    plain, steered = engine.run(_request(None, cancelled)).lanes
+    plain, steered = engine.run(request_for(None, cancelled)).lanes
     assert plain.logprobs == steered.logprobs
-
-
-def test_only_the_first_engine_run_computes_the_unsteered_lane_of_a_slider_sweep(engine: Engine) -> None:
-    assert max(_forwards(engine, _request(None, UP))) == 2
-    assert max(_forwards(engine, _request(None, UP.at(2.0)))) == 1
-    assert max(_forwards(engine, _request(None, OTHER))) == 1
-    assert _forwards(engine, _request(None)) == []
-
-
-def test_a_restored_lane_is_the_one_computed_before_and_says_so(engine: Engine) -> None:
-    first = engine.run(_request(None, UP)).lanes[0]
-    second = engine.run(_request(None, OTHER)).lanes[0]
-
-    assert not first.restored
-    assert second == replace(first, restored=True)
-
-
-def test_a_restored_lane_is_shown_whole_from_the_first_event_on(engine: Engine) -> None:
-    engine.run(_request(None, UP))
-    with closing(engine.stream(_request(None, OTHER))) as events:
-        update = next(events)
-
-    assert isinstance(update, Update)
-    assert update.lanes[0].restored and update.lanes[0].stop is not None
-    assert update.lanes[1].token_ids == ()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"prompt": "What is the sea like?"}, {"sampling": Sampling(COUNT - 1)}, {"system": "You are kind."},
-     {"sampling": Sampling(COUNT, 1.0)}, {"sampling": Sampling(COUNT, 0.0, 1.0, 1)}, {"chat": False}],
-    ids=["prompt", "length", "system", "temperature", "seed", "raw"],
-)  # fmt: skip
-def test_the_unsteered_lane_is_recomputed_when_anything_but_steering_changed(
-    engine: Engine, change: dict[str, Any]
-) -> None:
-    engine.run(_request(None, UP))
-
-    assert not engine.run(_request(None, UP, **change)).lanes[0].restored
-
-
-def test_a_stopped_answer_is_never_restored_as_if_it_were_whole(engine: Engine) -> None:
-    with closing(engine.stream(_request(None, UP))) as events:
-        next(events), next(events)
-
-    done = engine.run(_request(None, UP))
-
-    assert not done.lanes[0].restored
-    assert len(done.lanes[0].token_ids) > 2
-
-
-def test_the_store_of_answers_is_bounded_and_drops_the_oldest(engine: Engine) -> None:
-    for seed in range(65):
-        engine.run(_request(None, sampling=Sampling(1, 0.0, 1.0, seed)))
-
-    assert engine.run(_request(None, sampling=Sampling(1, 0.0, 1.0, 64))).lanes[0].restored
-    assert not engine.run(_request(None, sampling=Sampling(1, 0.0, 1.0, 0))).lanes[0].restored
-
-
-def test_two_threads_with_different_steerings_get_what_each_gets_alone(
-    engine: Engine, llama_folder: Path, sae_folder: Path
-) -> None:
-    requests = [_request(None, UP), _request(None, OTHER, prompt="What is the sea like?")]
-    alone = load_engine(custom_preset(str(llama_folder), sae_path=str(sae_folder)), device="cpu")
-    expected = [_ids(alone.run(request)) for request in requests]
-    found: dict[tuple[int, int], list[tuple[int, ...]]] = {}
-
-    def work(number: int) -> None:
-        for attempt in range(3):
-            sampling = Sampling(COUNT, seed=attempt)  # greedy, but no answer is restored
-            found[number, attempt] = _ids(
-                engine.run(replace(requests[number], sampling=sampling), f"s{number}")
-            )
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60.0)
-
-    assert found == {(i, attempt): expected[i] for i in range(2) for attempt in range(3)}
-
-
-def test_a_session_never_sees_anothers_hook_in_its_unsteered_lane(engine: Engine) -> None:
-    expected = engine.run(_request(None, sampling=Sampling(6))).lanes[0]
-    first = engine.stream(_request(UP), "a")
-    second = engine.stream(_request(None, sampling=Sampling(6, seed=1)), "b")
-    next(first)
-    assert isinstance(next(second), Waiting), "the second must wait while the first has its hook set"
-
-    first.close()
-
-    done = [event for event in second if isinstance(event, Done)]
-    assert done[0].lanes[0].logprobs == expected.logprobs
-
-
-def test_a_newer_request_of_a_session_stops_the_running_one_within_one_token(engine: Engine) -> None:
-    running = engine.stream(_request(None, UP), "a")
-    for _ in range(3):
-        shown = next(running)
-    newer = engine.stream(_request(None, OTHER), "a")
-    assert next(newer) == Waiting(1)
-
-    with pytest.raises(Cancelled):
-        next(running)
-
-    assert isinstance(shown, Update) and len(shown.lanes[1].token_ids) == 3
-    assert hooks_on(engine.model) == []
-    assert isinstance(next(newer), Update)
-    newer.close()
-    assert hooks_on(engine.model) == []
-
-
-def test_a_request_that_waits_is_told_its_position_and_then_served(engine: Engine) -> None:
-    expected = _ids(engine.run(_request(OTHER)))
-    with engine.turn("working") as ticket:
-        assert ticket.wait(0.0)
-        second, third = engine.stream(_request(UP), "b"), engine.stream(_request(OTHER), "c")
-        assert [next(second), next(third)] == [Waiting(1), Waiting(2)]
-        second.close()
-        assert next(third) == Waiting(1)
-
-    assert [_ids(event) for event in third if isinstance(event, Done)] == [expected]
-
-
-def test_closing_the_stream_frees_the_queue_and_takes_the_hook_off(engine: Engine) -> None:
-    with closing(engine.stream(_request(None, UP), "a")) as events:
-        next(events)
-        assert len(engine.queue) == 1 and hooks_on(engine.model) == [engine.hook_name]
-
-    assert len(engine.queue) == 0 and hooks_on(engine.model) == []
-
-
-def test_closing_a_stream_that_waits_frees_its_place(engine: Engine) -> None:
-    with engine.turn("working"):
-        with closing(engine.stream(_request(UP), "b")) as events:
-            next(events)
-            assert len(engine.queue) == 2
-        assert len(engine.queue) == 1
-
-
-def test_the_queue_is_free_and_the_hook_off_when_done_arrives(engine: Engine) -> None:
-    events = engine.stream(_request(None, UP), "a")
-    done = next(event for event in events if isinstance(event, Done))
-
-    assert done.lanes[1].receipt is not None
-    assert len(engine.queue) == 0 and hooks_on(engine.model) == []
-
-
-def test_a_full_queue_refuses_before_the_model_is_touched(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STEERSCOPE_MAX_WAITING_SESSIONS", "1")
-    with engine.turn("a"), engine.turn("b"):
-        with pytest.raises(QueueFull, match="1 requests wait, the limit is 1"):
-            next(engine.stream(_request(UP), "c"))
-        assert len(engine.queue) == 2
-
-
-def test_inside_no_tensor_needs_a_gradient_and_between_events_the_reader_is_not_in_inference_mode(
-    engine: Engine,
-) -> None:
-    inside: list[tuple[bool, bool]] = []
-    outside: list[tuple[bool, bool]] = []
-
-    def watch(value: torch.Tensor, hook: Any) -> None:
-        inside.append((torch.is_inference_mode_enabled(), value.requires_grad))
-
-    def work() -> None:
-        weight = torch.ones(2, requires_grad=True)
-        for _ in engine.stream(_request(None, UP)):
-            outside.append((torch.is_inference_mode_enabled(), (weight * 2).requires_grad))
-
-    with engine.model.hooks(fwd_hooks=[("blocks.2.hook_resid_post", watch)]):
-        thread = threading.Thread(target=work)  # a thread that has set nothing
-        thread.start()
-        thread.join(60.0)
-
-    assert set(inside) == {(True, False)} and len(inside) > 2
-    assert set(outside) == {(False, True)} and len(outside) > 2
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", ()])
 def test_an_empty_prompt_is_refused(engine: Engine, prompt: Any) -> None:
     with pytest.raises(BadInput, match="The prompt is empty"):
-        engine.run(_request(None, prompt=prompt))
+        engine.run(request_for(None, prompt=prompt))
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(engine: Engine) -> None:
     with pytest.raises(BadInput, match=rf"tokens and the limit is {N_CTX - 1}; shorten it"):
-        engine.run(_request(None, prompt="day " * 300))
+        engine.run(request_for(None, prompt="day " * 300))
 
 
 @pytest.mark.parametrize("which", ["engine", "raw_engine"])
@@ -328,20 +123,20 @@ def test_an_answer_that_does_not_fit_the_models_context_is_refused_and_one_that_
     fits = N_CTX - size + 1  # the last token chosen is never read back
     assert fits < 60
 
-    done = engine.run(_request(None, prompt=prompt, sampling=Sampling(fits, 1.0)))
+    done = engine.run(request_for(None, prompt=prompt, sampling=Sampling(fits, 1.0)))
     assert len(done.lanes[0].token_ids) <= fits
 
     with pytest.raises(BadInput, match=rf"{size} tokens and {fits + 1} new ones.*holds {N_CTX} in all"):
-        engine.run(_request(None, prompt=prompt, sampling=Sampling(fits + 1)))
+        engine.run(request_for(None, prompt=prompt, sampling=Sampling(fits + 1)))
 
 
 def test_chat_is_refused_for_a_model_without_a_template_and_raw_text_is_the_default(
     raw_engine: Engine,
 ) -> None:
     with pytest.raises(BadInput, match="no chat template; choose raw completion"):
-        raw_engine.run(_request(None, chat=True))
+        raw_engine.run(request_for(None, chat=True))
 
-    done = raw_engine.run(_request(None, UP))
+    done = raw_engine.run(request_for(None, UP))
 
     assert raw_engine.turns.decode(done.prompt_ids) == PROMPT
     assert done.lanes[0].token_ids != done.lanes[1].token_ids
@@ -355,7 +150,7 @@ def test_lanes_that_cannot_share_a_batch_are_refused(engine: Engine, lanes: tupl
 
 def test_a_latent_the_sae_lacks_is_refused_before_the_queue(engine: Engine) -> None:
     with pytest.raises(BadInput, match="Latent 48 does not exist"):
-        engine.run(_request(Steering((term({48: 1.0}),))))
+        engine.run(request_for(Steering((term({48: 1.0}),))))
 
 
 def _silent_engine(engine: Engine) -> Engine:
@@ -377,7 +172,7 @@ def test_a_non_zero_strength_without_effect_is_a_problem_of_its_lane_and_an_erro
     engine: Engine, steering: Steering, reason: str
 ) -> None:
     silent = _silent_engine(engine)
-    request = _request(None, steering, UP)
+    request = request_for(None, steering, UP)
 
     done = next(event for event in silent.stream(request) if isinstance(event, Done))
 
@@ -390,9 +185,7 @@ def test_a_non_zero_strength_without_effect_is_a_problem_of_its_lane_and_an_erro
 def test_an_sae_of_another_width_is_refused_with_both_numbers(engine: Engine) -> None:
     narrow = build_dictionary("standard", d_in=24)
 
-    with pytest.raises(
-        BadInput, match=r"reads 24 numbers at .* this model has 32 there; choose an SAE"
-    ):
+    with pytest.raises(BadInput, match=r"reads 24 numbers at .* this model has 32 there; choose an SAE"):
         Engine(engine.model, narrow, choose_placement("cpu"), "tiny")
 
 
@@ -405,16 +198,16 @@ def test_an_sae_for_an_unknown_hook_is_refused_with_near_matches(engine: Engine)
 
 def test_sampled_answers_repeat_and_lanes_that_are_alike_stay_alike(engine: Engine) -> None:
     sampling = Sampling(COUNT, 1.2, 0.9, seed=4)
-    request = _request(UP, OTHER, UP, sampling=sampling)
+    request = request_for(UP, OTHER, UP, sampling=sampling)
 
-    first = _ids(engine.run(request))
+    first = ids_of(engine.run(request))
 
-    assert first == _ids(engine.run(request))
+    assert first == ids_of(engine.run(request))
     assert first[0] == first[2] != first[1]
 
 
 def test_the_change_of_each_tokens_log_probability_is_steered_minus_plain(engine: Engine) -> None:
-    request = _request(None, UP)
+    request = request_for(None, UP)
     lane, result = request.lanes[1], engine.run(request).lanes[1]
     sae, prompt = engine.dictionary.sae, engine.turns.encode(PROMPT)
     ids, start = [*prompt.ids, *result.token_ids], len(prompt)
@@ -432,7 +225,7 @@ def test_the_change_of_each_tokens_log_probability_is_steered_minus_plain(engine
 
 
 def test_an_unsteered_lane_has_no_change_of_log_probability(engine: Engine) -> None:
-    request = _request(None)
+    request = request_for(None)
     result: LaneResult = engine.run(request).lanes[0]
 
     assert set(engine.logprob_change(request, request.lanes[0], result)) == {0.0}
@@ -455,12 +248,12 @@ def test_the_latents_of_a_text_leave_out_special_tokens_and_sinks(engine: Engine
 
 
 def test_a_slow_reader_does_not_change_what_is_generated(engine: Engine) -> None:
-    expected = _ids(engine.run(_request(UP)))
-    with closing(engine.stream(_request(UP))) as events:
+    expected = ids_of(engine.run(request_for(UP)))
+    with closing(engine.stream(request_for(UP))) as events:
         found = []
         for event in events:
             torch.manual_seed(1)  # the reader may use the random state as it likes
             time.sleep(0.001)
             found.append(event)
 
-    assert isinstance(found[-1], Done) and _ids(found[-1]) == expected
+    assert isinstance(found[-1], Done) and ids_of(found[-1]) == expected

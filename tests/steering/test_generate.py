@@ -1,64 +1,34 @@
 import copy
-from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from sas_core.errors import HookNeverRan
 from sas_core.model.chat import PromptTokens
 from sas_core.model.dictionary import Dictionary
-from sas_core.steering.edit import Edited, SparseEdit
-from sas_core.steering.generate import Chosen, Decoder, Step, first_steered
-from sas_core.steering.hook import typical_norm
-from sas_core.steering.spec import Sampling, SteeredTokens, Steering
+from sas_core.steering.generate import first_steered
+from sas_core.steering.spec import SteeredTokens, Steering
 from tests.helpers import (
     build_dictionary,
     build_sae,
-    hooks_on,
     random_gpt2,
     random_llama,
     slow_edit,
     slow_generate,
     slow_logits,
-    term,
 )
-
-HOOKS = ("blocks.1.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.1.hook_mlp_out")
-REGIONS: tuple[SteeredTokens, ...] = ("generated", "after-instruction", "all")
-PROMPT = PromptTokens((5, 17, 300, 42, 8, 61, 99, 12, 250, 33), 7)
-FIRST = {"generated": 9, "after-instruction": 7, "all": 1}
-COUNT = 26
-LANES = (
-    None,
-    Steering((term({2: 4.0, 7: 3.0, 30: 5.0}),), 1.0),
-    Steering((term({2: 4.0, 7: 3.0, 30: 5.0}),), -1.0),
-    Steering((term({1: 3.0, 40: -2.0}), term({40: 6.0}, 0.5)), 1.5, "jumprelu"),
-    Steering((term({9: 5.0, 21: 4.0}),), -1.0, "none"),
+from tests.steering.decoding import (
+    COUNT,
+    FIRST,
+    HOOKS,
+    LANES,
+    PROMPT,
+    REGIONS,
+    by_lane,
+    decoder_for,
+    tokens_of,
 )
-
-
-def _decoder(
-    model: Any, dictionary: Dictionary, steerings: Sequence[Steering | None], *, count: int = COUNT,
-    tokens: SteeredTokens = "generated", prompt: PromptTokens = PROMPT,
-    stop_ids: frozenset[int] = frozenset(), sampling: Sampling | None = None,
-) -> Decoder:  # fmt: skip
-    hook_name = dictionary.identity.hook_name
-    edits = [None if s is None else SparseEdit(dictionary, s) for s in steerings]
-    return Decoder(
-        model, hook_name, prompt, edits, sampling or Sampling(count), tokens=tokens, stop_ids=stop_ids,
-        typical_norm=typical_norm(model, hook_name, range(3, 60)),
-    )  # fmt: skip
-
-
-def _lanes(steps: Sequence[Step], lanes: int) -> list[list[Chosen]]:
-    return [[c for step in steps for c in step.chosen if c.lane == lane] for lane in range(lanes)]
-
-
-def _tokens(decoder: Decoder, lanes: int) -> list[list[int]]:
-    return [[c.token_id for c in lane] for lane in _lanes(list(decoder.steps()), lanes)]
 
 
 def _slow_tokens(
@@ -75,7 +45,7 @@ def test_cached_decoding_of_many_lanes_equals_the_plain_loop_without_a_cache(
 ) -> None:
     sae = build_sae("jumprelu", hook_name=hook_name)
 
-    found = _tokens(_decoder(llama, Dictionary(sae), LANES, tokens=region), len(LANES))
+    found = tokens_of(decoder_for(llama, Dictionary(sae), LANES, tokens=region), len(LANES))
 
     assert found == [_slow_tokens(llama, sae, steering, region) for steering in LANES]
     assert all(len(tokens) == COUNT for tokens in found)
@@ -86,7 +56,7 @@ def test_cached_decoding_of_many_lanes_equals_the_plain_loop_without_a_cache(
 def test_the_same_holds_for_learned_positions(gpt2: Any, region: SteeredTokens) -> None:
     sae = build_sae("jumprelu", hook_name=HOOKS[1])
 
-    found = _tokens(_decoder(gpt2, Dictionary(sae), LANES, tokens=region), len(LANES))
+    found = tokens_of(decoder_for(gpt2, Dictionary(sae), LANES, tokens=region), len(LANES))
 
     assert found == [_slow_tokens(gpt2, sae, steering, region) for steering in LANES]
     assert len({tuple(tokens) for tokens in found}) == len(LANES)
@@ -98,7 +68,7 @@ def test_the_same_holds_for_every_kind_of_sae(llama: Any, architecture: str, nor
     sae = build_sae(architecture, normalize_activations=normalisation)
     lanes = (*LANES[:3], LANES[4])
 
-    found = _tokens(_decoder(llama, Dictionary(sae), lanes), 4)
+    found = tokens_of(decoder_for(llama, Dictionary(sae), lanes), 4)
 
     assert found == [_slow_tokens(llama, sae, steering, "generated") for steering in lanes]
     assert len({tuple(tokens) for tokens in found}) == 4
@@ -119,9 +89,9 @@ def test_the_unsteered_lane_equals_transformers_own_generate(
             )[0, 9:].tolist()  # fmt: skip
         prompt = PromptTokens(tuple(ids[0].tolist()), 8)
 
-        decoder = _decoder(model, dictionary, LANES[:2], prompt=prompt, stop_ids=frozenset({2}))
+        decoder = decoder_for(model, dictionary, LANES[:2], prompt=prompt, stop_ids=frozenset({2}))
 
-        assert _tokens(decoder, 2)[0] == expected
+        assert tokens_of(decoder, 2)[0] == expected
 
 
 def test_pad_tokens_in_the_prompt_and_in_the_answer_are_attended_to_like_any_other(llama: Any) -> None:
@@ -131,15 +101,15 @@ def test_pad_tokens_in_the_prompt_and_in_the_answer_are_attended_to_like_any_oth
     edits = [None, lambda a: slow_edit(sae, a, LANES[1])]
     expected = [slow_generate(llama, HOOKS[1], prompt, edit, 9, COUNT) for edit in edits]
 
-    assert _tokens(_decoder(llama, Dictionary(sae), LANES[:2], prompt=prompt), 2) == expected
+    assert tokens_of(decoder_for(llama, Dictionary(sae), LANES[:2], prompt=prompt), 2) == expected
 
 
 def test_a_lane_is_the_same_alone_and_beside_others(llama: Any) -> None:
     dictionary = build_dictionary("jumprelu")
-    together = _lanes(list(_decoder(llama, dictionary, LANES).steps()), len(LANES))
+    together = by_lane(list(decoder_for(llama, dictionary, LANES).steps()), len(LANES))
 
     for steering, lane in zip(LANES, together, strict=True):
-        (alone,) = _lanes(list(_decoder(llama, dictionary, [steering]).steps()), 1)
+        (alone,) = by_lane(list(decoder_for(llama, dictionary, [steering]).steps()), 1)
         assert [c.token_id for c in alone] == [c.token_id for c in lane]
         torch.testing.assert_close(
             [c.logprob for c in alone], [c.logprob for c in lane], atol=1e-4, rtol=1e-4
@@ -148,7 +118,7 @@ def test_a_lane_is_the_same_alone_and_beside_others(llama: Any) -> None:
 
 def test_a_lane_that_ends_early_leaves_the_others_unchanged(llama: Any) -> None:
     dictionary = build_dictionary("jumprelu")
-    free = _tokens(_decoder(llama, dictionary, LANES), len(LANES))
+    free = tokens_of(decoder_for(llama, dictionary, LANES), len(LANES))
     stops = {free[1][4], free[3][11]}
     expected = []
     for tokens in free:
@@ -156,7 +126,9 @@ def test_a_lane_that_ends_early_leaves_the_others_unchanged(llama: Any) -> None:
         expected.append(tokens[: end + 1])
     assert len({len(tokens) for tokens in expected}) >= 3, "the lanes should end at different steps"
 
-    lanes = _lanes(list(_decoder(llama, dictionary, LANES, stop_ids=frozenset(stops)).steps()), len(LANES))
+    lanes = by_lane(
+        list(decoder_for(llama, dictionary, LANES, stop_ids=frozenset(stops)).steps()), len(LANES)
+    )
 
     assert [[c.token_id for c in lane] for lane in lanes] == expected
     for lane in lanes:
@@ -166,9 +138,9 @@ def test_a_lane_that_ends_early_leaves_the_others_unchanged(llama: Any) -> None:
 
 def test_when_all_lanes_have_ended_no_further_token_is_computed(llama: Any) -> None:
     dictionary = build_dictionary("jumprelu")
-    third = _tokens(_decoder(llama, dictionary, [None]), 1)[0][2]
+    third = tokens_of(decoder_for(llama, dictionary, [None]), 1)[0][2]
 
-    steps = list(_decoder(llama, dictionary, [None, None], stop_ids=frozenset({third})).steps())
+    steps = list(decoder_for(llama, dictionary, [None, None], stop_ids=frozenset({third})).steps())
 
     assert [len(step.chosen) for step in steps] == [2, 2, 2]
     assert [step.number for step in steps] == [0, 1, 2]
@@ -176,7 +148,7 @@ def test_when_all_lanes_have_ended_no_further_token_is_computed(llama: Any) -> N
 
 def test_recorded_log_probabilities_are_those_of_the_steered_model(llama: Any) -> None:
     sae = build_sae("jumprelu")
-    (lane,) = _lanes(list(_decoder(llama, Dictionary(sae), [LANES[1]]).steps()), 1)
+    (lane,) = by_lane(list(decoder_for(llama, Dictionary(sae), [LANES[1]]).steps()), 1)
     ids = [*PROMPT.ids, *(c.token_id for c in lane)]
     logits = slow_logits(llama, HOOKS[1], ids, lambda a: slow_edit(sae, a, LANES[1]), range(9, len(ids)))
     expected = logits.log_softmax(dim=-1)[range(9, len(ids) - 1), ids[10:]]
@@ -201,7 +173,9 @@ def test_a_prompt_of_one_token_is_steered_there(llama: Any, region: SteeredToken
     sae, prompt = build_sae("jumprelu"), PromptTokens((5,), 0)
     expected = slow_generate(llama, HOOKS[1], prompt, lambda a: slow_edit(sae, a, LANES[1]), 0, 8)
 
-    found = _tokens(_decoder(llama, Dictionary(sae), LANES[:2], tokens=region, prompt=prompt, count=8), 2)
+    found = tokens_of(
+        decoder_for(llama, Dictionary(sae), LANES[:2], tokens=region, prompt=prompt, count=8), 2
+    )
 
     assert found[1] == expected != found[0]
 
@@ -209,7 +183,7 @@ def test_a_prompt_of_one_token_is_steered_there(llama: Any, region: SteeredToken
 def test_the_receipt_counts_the_positions_of_the_region(llama: Any) -> None:
     dictionary = build_dictionary("jumprelu")
     for region, prefill in (("generated", 1), ("after-instruction", 3), ("all", 9)):
-        decoder = _decoder(llama, dictionary, LANES[:2], tokens=region, count=12)
+        decoder = decoder_for(llama, dictionary, LANES[:2], tokens=region, count=12)
         list(decoder.steps())
         plain, steered = decoder.receipts()
         assert plain is None
@@ -226,9 +200,9 @@ def test_attention_sinks_are_never_steered_and_are_counted(llama: Any, region: S
         model, HOOKS[1], PROMPT, lambda a: slow_edit(sae, a, LANES[1]), FIRST[region], COUNT, never={sink}
     )
 
-    decoder = _decoder(model, Dictionary(sae), LANES[:2], tokens=region)
+    decoder = decoder_for(model, Dictionary(sae), LANES[:2], tokens=region)
 
-    assert _tokens(decoder, 2)[1] == expected
+    assert tokens_of(decoder, 2)[1] == expected
     read = [*PROMPT.ids[FIRST[region] :], *expected[:-1]]
     receipt = decoder.receipts()[1]
     assert receipt.sinks_left_alone == read.count(sink)
@@ -237,118 +211,12 @@ def test_attention_sinks_are_never_steered_and_are_counted(llama: Any, region: S
         assert receipt.sinks_left_alone >= 1
 
 
-def test_closing_the_generator_takes_the_hook_off_at_once(llama: Any) -> None:
-    tokens = torch.tensor([PROMPT.ids])
-    plain = llama(tokens)
-    steps = _decoder(llama, build_dictionary("jumprelu"), LANES).steps()
-    next(steps), next(steps)
-    assert hooks_on(llama) == [HOOKS[1]]
-
-    steps.close()
-
-    assert hooks_on(llama) == []
-    assert torch.equal(llama(tokens), plain)
-
-
-def test_an_edit_that_fails_takes_the_hook_off_as_well(llama: Any) -> None:
-    class Failing(SparseEdit):
-        def apply(self, residual: Tensor) -> Edited:
-            raise FloatingPointError
-
-    tokens = torch.tensor([PROMPT.ids])
-    plain = llama(tokens)
-    decoder = Decoder(
-        llama, HOOKS[1], PROMPT, [Failing(build_dictionary("jumprelu"), LANES[1])], Sampling(4),
-        tokens="generated", stop_ids=frozenset(), typical_norm=1e9,
-    )  # fmt: skip
-
-    with pytest.raises(FloatingPointError):
-        list(decoder.steps())
-
-    assert hooks_on(llama) == []
-    assert torch.equal(llama(tokens), plain)
-
-
-def test_a_hook_point_that_never_runs_is_an_error_and_no_token_is_shown(llama: Any) -> None:
-    decoder = Decoder(
-        llama, "blocks.1.hook_mlp_in", PROMPT, [SparseEdit(build_dictionary("jumprelu"), LANES[1])],
-        Sampling(4), tokens="generated", stop_ids=frozenset(), typical_norm=1e9,
-    )  # fmt: skip
-
-    with pytest.raises(HookNeverRan, match="ran 0 times in 2 forward passes"):
-        next(decoder.steps())
-
-
-def test_the_prompt_below_the_first_steered_position_is_run_once_for_all_lanes(llama: Any) -> None:
-    shapes: list[tuple[int, int]] = []
-    watch = [("hook_embed", lambda value, hook: shapes.append(tuple(value.shape[:2])))]
-    decoder = _decoder(llama, build_dictionary("jumprelu"), LANES, count=3)
-
-    with llama.hooks(fwd_hooks=watch):
-        list(decoder.steps())
-
-    lanes = len(LANES)
-    assert shapes == [(1, 9), (lanes, 1), (lanes, 1), (lanes, 1)]
-
-
-def test_between_two_steps_the_reader_is_not_in_inference_mode(llama: Any) -> None:
-    inside: list[bool] = []
-
-    class Witness(SparseEdit):
-        def apply(self, residual: Tensor) -> Edited:
-            inside.append(torch.is_inference_mode_enabled() and not residual.requires_grad)
-            return super().apply(residual)
-
-    decoder = Decoder(
-        llama, HOOKS[1], PROMPT, [Witness(build_dictionary("jumprelu"), LANES[1])], Sampling(4),
-        tokens="generated", stop_ids=frozenset(), typical_norm=1e9,
-    )  # fmt: skip
-
-    for _ in decoder.steps():
-        assert not torch.is_inference_mode_enabled()
-        assert torch.is_grad_enabled()
-
-    assert inside == [True] * 4
-
-
-@pytest.mark.parametrize("temperature", [0.7, 1.5])
-def test_sampled_lanes_repeat_under_the_same_seed_and_differ_under_another(
-    llama: Any, temperature: float
-) -> None:
-    dictionary = build_dictionary("jumprelu")
-
-    def run(seed: int) -> list[list[int]]:
-        sampling = Sampling(COUNT, temperature, seed=seed)
-        return _tokens(_decoder(llama, dictionary, LANES, sampling=sampling), len(LANES))
-
-    assert run(1) == run(1)
-    assert all(one != two for one, two in zip(run(1), run(2), strict=True))
-
-
-def test_lanes_without_steering_draw_the_same_tokens(llama: Any) -> None:
-    sampling = Sampling(COUNT, 1.3, 0.9, seed=5)
-
-    found = _tokens(
-        _decoder(llama, build_dictionary("jumprelu"), [None, LANES[1], None], sampling=sampling), 3
-    )
-
-    assert found[0] == found[2] != found[1]
-
-
-def test_a_sampled_lane_is_the_same_alone_and_beside_others(llama: Any) -> None:
-    dictionary, sampling = build_dictionary("jumprelu"), Sampling(COUNT, 1.3, 0.95, seed=9)
-    together = _tokens(_decoder(llama, dictionary, LANES, sampling=sampling), len(LANES))
-
-    for steering, lane in zip(LANES, together, strict=True):
-        assert _tokens(_decoder(llama, dictionary, [steering], sampling=sampling), 1) == [lane]
-
-
 def test_in_bfloat16_prefill_and_decode_run_and_are_steered(llama_folder: Any) -> None:
     from sas_core.model.hooked import load_hooked
 
     model = load_hooked(str(llama_folder), device="cpu", dtype=torch.bfloat16)
     sae = build_sae("jumprelu")
-    decoder = _decoder(model, Dictionary(sae), LANES, tokens="after-instruction")
+    decoder = decoder_for(model, Dictionary(sae), LANES, tokens="after-instruction")
     first = next(decoder.steps())
     edits = [None if s is None else (lambda a, s=s: slow_edit(sae, a, s)) for s in LANES]
     slow = [slow_logits(model, HOOKS[1], PROMPT.ids, edit, range(7, 10))[-1].float() for edit in edits]
@@ -356,4 +224,6 @@ def test_in_bfloat16_prefill_and_decode_run_and_are_steered(llama_folder: Any) -
     for chosen, logits in zip(first.chosen, slow, strict=True):
         # bfloat16 keeps eight bits: the chosen token is at, or within rounding of, the largest logit
         assert logits[chosen.token_id] >= logits.max() - 0.02 * logits.abs().max()
-    assert len({tuple(t) for t in _tokens(_decoder(model, Dictionary(sae), LANES), len(LANES))}) == len(LANES)
+    assert len({tuple(t) for t in tokens_of(decoder_for(model, Dictionary(sae), LANES), len(LANES))}) == len(
+        LANES
+    )
