@@ -96,8 +96,8 @@ def _generate(engine: Engine, request: Request, stage: Stage, key: str) -> Shown
 
 
 def _rate(lanes: tuple[LaneResult, ...], request: Request, seconds: float) -> str:
-    count = max(len(lane.token_ids) for lane in lanes)
     fresh = max((len(lane.token_ids) for lane in lanes if not lane.restored), default=0)
+    count = fresh or max(len(lane.token_ids) for lane in lanes)
     speed = f", {fresh / seconds:.1f} tokens per second and lane" if fresh and seconds > 0.5 else ""
     kept = "; unsteered lane kept from before" if any(lane.restored for lane in lanes) else ""
     return f"Token {count} of at most {request.sampling.max_new_tokens}{speed}{kept}."
