@@ -233,7 +233,8 @@ def _table(report: MarginReport) -> Any:
         )
         for cell in report.curves[0].cells
     ]  # fmt: skip
-    columns = ("lambda", "margin", "change [95 %]", "right way", *controls, "added norm", "price", "stands")
+    short = [name.removeprefix("random-") for name in controls]
+    columns = ("lambda", "margin", "change [95 %]", "right way", *short, "added norm", "price", "stands")
     return table(columns, rows, right=columns[:-1])
 
 
@@ -243,7 +244,7 @@ def _verdict(report: MarginReport) -> str:
     where = f"stands at lambda {', '.join(stands)}" if stands else "stands at no lambda"
     return "\n".join(
         [
-            f"{report.vector} on {report.count} held-out pairs ({report.pairs}), {report.unit}: {where}.",
+            f"{report.vector}, {report.count} pairs of {report.pairs!r}, {report.unit}: {where}.",
             "It stands where the change and the lead over every random control have 95 % intervals on the "
             "right side of 0. Price: nats per token by which neutral text became less likely.",
             *problems,

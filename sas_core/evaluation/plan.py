@@ -19,8 +19,8 @@ class Plan:
     """Strengths (ascending, 0 among them), controls, and the number of random directions of each.
 
     Controls: `dense` adds `lambda * sum_i v_i W_dec[i]`; `random` a random direction of that same norm;
-    `random-matched` a random direction with the norm the vector's own edit adds at each token, which for
-    suppression is smaller. Make it with `plan`.
+    `random-matched` a random direction with the norm the vector's own edit adds at each token, which is
+    smaller, since suppression can only switch off what is on. Make it with `plan`.
     """
 
     scales: tuple[float, ...]

@@ -107,7 +107,7 @@ def test_the_table_has_a_row_per_lambda_and_says_where_the_effect_stands(
     assert done.exit_code == 0, done.stderr
     first_words = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert [word for word in first_words if word[0] in "+-"] == ["-2", "+0", "+2"]
-    assert "weather on 4 held-out pairs" in done.stdout
+    assert "weather, 4 pairs of 'heldout.jsonl', nats per token" in done.stdout
     assert "stands at" in done.stdout
     assert "dense" not in done.stdout
 
