@@ -1,13 +1,13 @@
 """From what is loaded and ranked to a vector file, with the decoded sum and a run to verify it by."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from sas_core.contrast.ranking import Choice, Ranking
 from sas_core.errors import BadInput, Mismatch
+from sas_core.model.versions import library_versions
 from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Done, Request
 from sas_core.steering.spec import Lane, Sampling, Steering, Term
@@ -97,7 +97,7 @@ def _file(engine: Engine, name: str, features: tuple[Feature, ...], strength: fl
         raise BadInput(f"The vector cannot be made: its name {fault}.")
     file = VectorFile(
         name=name, created_at=now_utc(), strength=strength, features=features,
-        model=_model_part(engine), sae=_sae_part(engine), versions=_versions(),
+        model=_model_part(engine), sae=_sae_part(engine), versions=library_versions(),
         dense=tuple(dense_sum(engine, features)), **fields,
     )  # fmt: skip
     if not verify:
@@ -146,7 +146,3 @@ def _sae_part(engine: Engine) -> SaePart:
         d_sae=sae.d_sae, sha256=sae.sha256, architecture=sae.architecture,
         normalize_activations=sae.normalize_activations,
     )  # fmt: skip
-
-
-def _versions() -> dict[str, str]:
-    return {p: version(p) for p in ("torch", "transformers", "transformer-lens", "sae-lens")}
