@@ -4,10 +4,9 @@ The engine's turn is held for one batch at a time, so that generations run betwe
 """
 
 import itertools
-import sqlite3
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +14,22 @@ from typing import Literal
 
 from sqlite_utils.db import Database
 
-from sas_core.atlas import made_of, state
+from sas_core.atlas import state
+from sas_core.atlas.begin import begin, opened
 from sas_core.atlas.finish import finish
 from sas_core.atlas.firing import read_batch
 from sas_core.atlas.made_of import MadeOf
-from sas_core.atlas.migrations import MIGRATIONS, unknown_steps
 from sas_core.atlas.recorder import Recorder
 from sas_core.atlas.windows import BLOCK, WindowReader, batches
-from sas_core.errors import BadInput, QueueFull, Unavailable
+from sas_core.errors import BadInput, QueueFull
 from sas_core.model.rows import SourceFacts, describe, read_rows
 from sas_core.model.versions import library_versions
 from sas_core.steering.engine import Engine
 
 _BATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 _SECONDS_BETWEEN_COMMITS = 15.0
+# a wide SAE's state takes seconds to write: at most a twentieth of the time goes there
+_TIMES_A_COMMIT = 20
 _LEAST_WINDOW, _LARGEST_WINDOW, _LARGEST_TOP_K = 8, 4_096, 200
 
 
@@ -50,7 +51,7 @@ class BuildSpec:
         for what, value, low, high in (
             ("window", self.window, _LEAST_WINDOW, _LARGEST_WINDOW),
             ("number of contexts", self.top_k, 1, _LARGEST_TOP_K),
-            ("token limit", self.limit_tokens or 1, 1, None),
+            ("token limit", 1 if self.limit_tokens is None else self.limit_tokens, 1, None),
             ("seed", self.seed, 0, 2**20),
         ):
             if value < low or (high is not None and value > high):
@@ -82,12 +83,14 @@ def build(
     """Build the atlas `path`, yielding progress; closing the generator commits what is done and stops.
 
     With `resume` a stopped (or killed) build goes on; it ends with the same content as an uninterrupted one.
-    Raises BadInput (nothing to read, a finished atlas in the way, an unfinished one without `resume` or of
-    another request), Unavailable (the hub, the disk).
+    Raises BadInput (nothing to read, a window the model cannot hold, what `begin.begin` refuses), Unavailable
+    (the hub, the disk).
     """
+    _check_window(engine, spec)
     facts = describe(spec.corpus, spec.text_field)
-    with _opened(path) as db:
-        run = _Run(engine, spec, facts, db, _begin(db, _asked(engine, spec, facts), path, resume), session)
+    with opened(path) as db:
+        made = begin(db, _asked(engine, spec, facts), path, resume)
+        run = _Run(engine, spec, facts, db, made, session)
         try:
             yield from run.read()
         finally:
@@ -149,8 +152,8 @@ class _Run:
         self._commit_took = self._committed - began
 
     def _due(self) -> bool:
-        # a wide SAE's state takes seconds to write: at most a twentieth of the time goes there
-        return time.monotonic() - self._committed > max(_SECONDS_BETWEEN_COMMITS, 20 * self._commit_took)
+        pause = max(_SECONDS_BETWEEN_COMMITS, _TIMES_A_COMMIT * self._commit_took)
+        return time.monotonic() - self._committed > pause
 
     def finishing(self, share: float) -> Progress:
         return Progress("finishing", self.recorder.counts.tokens_read, share, 0.0, None)
@@ -186,6 +189,14 @@ class _Run:
                 time.sleep(0.5)
 
 
+def _check_window(engine: Engine, spec: BuildSpec) -> None:
+    if spec.window > engine.model.cfg.n_ctx:
+        raise BadInput(
+            f"The window has {spec.window:,} tokens, but this model holds {engine.model.cfg.n_ctx:,}; choose "
+            "a shorter window."
+        )
+
+
 def _asked(engine: Engine, spec: BuildSpec, facts: SourceFacts) -> MadeOf:
     sae = engine.dictionary.identity
     path_name = Path(sae.path).name if sae.path else ""
@@ -197,58 +208,6 @@ def _asked(engine: Engine, spec: BuildSpec, facts: SourceFacts) -> MadeOf:
         text_field=spec.text_field, limit_tokens=spec.limit_tokens, window=spec.window, top_k=spec.top_k,
         seed=spec.seed, versions=library_versions(), started=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
-
-
-def _begin(db: Database, asked: MadeOf, path: Path, resume: bool) -> MadeOf:
-    """What the file is to be made of; raises BadInput when it is something else already."""
-    if not db.table("made_of").count:
-        made_of.write(db, asked)
-        db.conn.commit()
-        return asked
-    found = made_of.read(db)
-    if found.finished:
-        raise BadInput(f"{path} is a finished atlas; choose another file, or delete it first.")
-    if not resume:
-        raise BadInput(
-            f"{path} is an unfinished atlas ({found.tokens_read:,} tokens read); go on with --resume, or "
-            "delete it to start again."
-        )
-    for name, value in asked.request().items():
-        if json_form(found.request()[name]) != json_form(value):
-            raise BadInput(
-                f"{path} was begun with another {name}: {found.request()[name]}, now {value}. "
-                "Resume with the same request, or build in another file."
-            )
-    return found
-
-
-def json_form(value: object) -> object:
-    """Tuples are lists in the file."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Database]:
-    """The file with its tables, in WAL mode; faults of the disk and foreign files in words."""
-    if not path.absolute().parent.is_dir():
-        raise BadInput(f"{path} cannot be written: its folder does not exist. Make it first.")
-    with closing(sqlite3.connect(path, check_same_thread=False, timeout=10)) as connection:
-        db = Database(connection)
-        try:
-            if unknown_steps(db):
-                raise BadInput(
-                    f"{path} was written by a newer Steerscope; upgrade, or build in another file."
-                )
-            db.enable_wal()
-            MIGRATIONS.apply(db)
-            yield db
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise Unavailable(
-                    f"The atlas {path} cannot be written now ({error}). Another process may hold it, or the "
-                    "disk may be full; then go on with --resume."
-                ) from error
-            raise BadInput(f"{path} is no atlas or is damaged ({error}); choose another file.") from error
 
 
 def _bos(engine: Engine) -> int | None:

@@ -45,7 +45,8 @@ def derive(engine: Engine, latents: Sequence[int]) -> Iterator[Derived]:
         rows = engine.dictionary.W_dec_rows(chosen)
         logits = direction_logits(engine, rows)
         up, down = _top(logits, WRITTEN), _top(-logits, WRITTEN)
-        near = _top(_cosines(engine.dictionary, rows, chosen), NEAR)
+        others = engine.dictionary.identity.d_sae - 1
+        near = _top(_cosines(engine.dictionary, rows, chosen), min(NEAR, others))
         for u, d, n in zip(up, down, near, strict=True):
             yield Derived(u, tuple((token, -value) for token, value in d), n)
 

@@ -1,6 +1,8 @@
 """The last step of a build: from the recorder's state to the tables that are read."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -27,6 +29,7 @@ def finish(db: Database, engine: Engine, made: MadeOf, recorder: Recorder) -> It
     run: its weights are only read, so no turn is needed.
     """
     pieces = vocabulary(engine)
+    recorder.settle()
     with db.atomic():
         for table in ("latents", "contexts", "windows", "cofiring", "vocabulary"):
             db.execute(f"DELETE FROM {table}")
@@ -39,14 +42,17 @@ def finish(db: Database, engine: Engine, made: MadeOf, recorder: Recorder) -> It
         yield from _write_latents(db, made, recorder, _derived(engine, recorder.d_sae), pieces)
         state.clear(db)
         made_of.write(db, replace(made, finished=datetime.now(UTC).isoformat(timespec="seconds")))
-    # one file, readable where nothing may be written beside it
-    db.disable_wal()
-    db.vacuum()
+    # the atlas is whole without this, which is refused while somebody reads
+    with suppress(sqlite3.OperationalError):
+        # one file, readable where nothing may be written beside it
+        db.disable_wal()
+        db.vacuum()
 
 
 def vocabulary(engine: Engine) -> list[str]:
     """Every token id as text."""
-    return engine.turns.pieces(range(len(engine.turns.tokenizer)))
+    # a model's table may be longer than its tokenizer's list, and the logit lens knows all of it
+    return engine.turns.pieces(range(max(len(engine.turns.tokenizer), engine.model.cfg.d_vocab)))
 
 
 def _derived(engine: Engine, d_sae: int) -> Iterator[Derived | None]:

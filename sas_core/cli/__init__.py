@@ -6,7 +6,7 @@ on stderr, 130 stopped with Ctrl-C. Importing this imports no torch, so that hel
 
 import typer
 
-from sas_core.cli import activations, build, evaluate, measure, presets, steer, train, vector
+from sas_core.cli import activations, atlas, build, evaluate, measure, presets, steer, train, vector
 from sas_core.cli.common import OneSentenceErrors
 
 app = typer.Typer(
@@ -37,3 +37,4 @@ app.command("activations")(activations.activations)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("train-sae")(train.train_sae)
 app.command("measure-sae")(measure.measure_sae)
+app.add_typer(atlas.app, name="atlas")

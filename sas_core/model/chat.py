@@ -36,13 +36,13 @@ class Turns:
     ) -> PromptTokens:
         """A user message (or a list of messages) to ids. `chat=None`: the template where there is one.
 
-        Raises BadInput for an empty or malformed prompt, for one longer than the limit, and for chat
-        without a template.
+        Raises BadInput for an empty or malformed prompt, for one longer than the limit, for half a character,
+        and for chat without a template.
         """
         use_chat = self.has_template if chat is None else chat
         if use_chat and not self.has_template:
             raise BadInput("This model has no chat template; choose raw completion instead.")
-        _check_prompt(prompt)
+        _check_prompt(prompt, system)
         tokens = self._chat(prompt, system) if use_chat else self._raw(prompt, system)
         limit = min(self.n_ctx - 1, int(setting("max_prompt_tokens")))
         if len(tokens) > limit:
@@ -116,9 +116,13 @@ class Turns:
         return frozenset(stops)
 
 
-def _check_prompt(prompt: str | Sequence[Message]) -> None:
+def _check_prompt(prompt: str | Sequence[Message], system: str | None) -> None:
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     if not all(isinstance(turn.get(part), str) for turn in turns for part in ("role", "content")):
         raise BadInput("Each message of a prompt needs a role and a content, both text.")
     if not turns or not turns[-1]["content"].strip():
         raise BadInput("The prompt is empty; write something for the model to answer.")
+    for text in (system or "", *(turn["content"] for turn in turns)):
+        # JSON and URLs can spell half a surrogate pair, which no tokenizer can take
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise BadInput("The prompt holds half a character (a lone surrogate); remove it.")

@@ -2,10 +2,14 @@
 
 HookedTransformer keeps attention weights as `[head, d_model, d_head]` and rearranges (copies) them at
 every call into what the linear kernel wants; at batch 1 those copies are two thirds of a decode step.
-After this pass each of the copies is a no-op. Values, shapes and outputs are bit-identical.
+After this pass each of the copies is a no-op. Weights that read the same input lie behind one another, so
+that `fast.py` multiplies by all of them at once. Values, shapes and outputs are bit-identical.
 """
 
-from torch import nn
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
 
 # name of the parameter -> order of its dimensions in memory, slowest first
 _IN_MEMORY = {
@@ -20,6 +24,7 @@ _IN_MEMORY = {
     "W_out": (1, 0),
     "W_U": (1, 0),
 }
+_TOGETHER = (("W_Q", "W_K", "W_V", "_W_K", "_W_V"), ("W_gate", "W_in"), ("W_O",), ("W_out",), ("W_U",))
 
 
 def lay_out_for_decoding(model: nn.Module) -> int:
@@ -30,14 +35,51 @@ def lay_out_for_decoding(model: nn.Module) -> int:
     """
     changed = 0
     for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            order = _IN_MEMORY.get(name)
-            if order is None or parameter.dim() != len(order) or _is_read_as_stored(module, name):
-                continue
-            back = [order.index(i) for i in range(len(order))]
-            parameter.data = parameter.data.permute(order).contiguous().permute(back)
-            changed += 1
+        for names in _TOGETHER:
+            found = [name for name in names if _is_copied_when_read(module, name)]
+            _store(module, found)
+            changed += len(found)
     return changed
+
+
+def _is_copied_when_read(module: nn.Module, name: str) -> bool:
+    parameter = module._parameters.get(name)
+    right_rank = parameter is not None and parameter.dim() == len(_IN_MEMORY[name])
+    return right_rank and not _is_read_as_stored(module, name)
+
+
+def _store(module: nn.Module, names: Sequence[str]) -> None:
+    """One block of memory for all, unless they differ in kind."""
+    arranged = {name: getattr(module, name).data.permute(_IN_MEMORY[name]) for name in names}
+    if len({(weight.dtype, weight.device) for weight in arranged.values()}) > 1:
+        for name in names:
+            _store(module, [name])
+        return
+    if not names:
+        return
+    block = torch.cat([weight.reshape(-1) for weight in arranged.values()])
+    parts = block.split([weight.numel() for weight in arranged.values()])
+    for (name, weight), part in zip(arranged.items(), parts, strict=True):
+        order = _IN_MEMORY[name]
+        back = [order.index(i) for i in range(len(order))]
+        getattr(module, name).data = part.view(weight.shape).permute(back)
+
+
+def joined(weights: Sequence[Tensor]) -> Tensor | None:
+    """One view over weights `[out, in]` that are stored behind one another, None if they are not."""
+    first = weights[0]
+    end = first.storage_offset()
+    for weight in weights:
+        if not (
+            weight.is_contiguous()
+            and weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+            and weight.storage_offset() == end
+            and weight.shape[1] == first.shape[1]
+        ):
+            return None
+        end += weight.numel()
+    rows = sum(weight.shape[0] for weight in weights)
+    return first.as_strided((rows, first.shape[1]), first.stride())
 
 
 def _is_read_as_stored(module: nn.Module, name: str) -> bool:

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from sas_core.steering.engine import Engine
+from sas_core.steering.gates import AnswerOnly, FirstTokens, WhileAbove
 from sas_core.steering.lanes import Done, Request
 from sas_core.steering.spec import Lane, Sampling, Steering, Term
+from sas_core.steering.zone import find_zone
 from sas_core.vectors.schema import parse_vector
 from tests.cli.conftest import Run
 from tests.cli.test_usage import ROOT
@@ -52,6 +54,7 @@ def test_the_document_is_what_the_engine_gives(
                     **asdict(steered.receipt),
                     "shares": list(steered.receipt.shares),
                     "latents": [asdict(latent) for latent in steered.receipt.latents],
+                    "gates": [],
                 },
             },
         ],
@@ -192,3 +195,83 @@ def test_chat_with_a_model_that_has_no_template_is_refused(
     refused = cli("steer", "--chat", *raw)
     assert refused.code == 2 and "no chat template" in refused.err
     assert cli("steer", *raw).code == 0
+
+
+def test_modes_and_gates_of_vectors_and_latents_are_steered_as_written(
+    cli: Run, tiny: list[object], vector_file: Path, engine: Engine
+) -> None:
+    how = ["--vector", vector_file, "--vector", vector_file, "--how", "clamp:first3", "--how", "answer",
+           "--strength", "1", "--strength", "0.5", "--latent", "3:2.5:clamp", "--latent",
+           "9:0.75:ablate:4>-1", "--latent", "5:1:scale", "--latent", "8:3:first2"]  # fmt: skip
+    ran = cli("steer", *how, "--tokens", "all", "--prompt", PROMPT, "--max-new-tokens", "6", "--json", *tiny)
+    one, two = file_term(vector_file, 1.0), file_term(vector_file, 0.5)
+    terms = (
+        replace(one, mode="clamp", gate=FirstTokens(3)),
+        replace(two, gate=AnswerOnly()),
+        Term("c", (3,), (2.5,), 1.0, "clamp"),
+        Term("d", (9,), (1.0,), 0.75, "ablate", WhileAbove(4, -1.0)),
+        Term("e", (5,), (1.0,), 1.0, "scale"),
+        Term("f", (8,), (3.0,), 1.0, "add", FirstTokens(2)),
+    )
+    lane = asked(engine, Steering(terms, 1.0, "relu", "all"), Sampling(6)).lanes[1]
+    assert ran.json["lanes"][1]["token_ids"] == list(lane.token_ids)
+    assert ran.json["lanes"][1]["receipt"]["gates"] == [asdict(gate) for gate in lane.receipt.gates]
+    assert len(lane.receipt.gates) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(["--latent", "3:2:double"], "neither a mode"), (["--latent", "3:2:clamp:soon"], "neither a mode"),
+     (["--latent", "3"], "not INDEX:VALUE"), (["--latent", "3:1e9"], "beyond ±10000"),
+     (["--latent", "3:nan"], "not a finite number"), (["--latent", "3:1e9:ablate"], "beyond ±10000"),
+     (["--latent", "3:2", "--how", "clamp"], "1 --how for 0 --vector"),
+     (["--latent", "3:2", "--scale", "1e9"], "unusable"), (["--latent", "3:2", "--scale", "nan"], "unusable"),
+     (["--latent", "3:2", "--scales", "1,2"], "give --zone too"),
+     (["--latent", "3:2", "--zone", "--scales", "1,x"], "not a list of numbers")],
+)  # fmt: skip
+def test_what_cannot_be_steered_is_refused_before_a_model_is_loaded(
+    cli: Run, options: list[str], reason: str
+) -> None:
+    ran = cli("steer", *options, "--prompt", PROMPT, "--model", "/nowhere", "--sae-path", "/nowhere")
+    assert (ran.code, ran.out) == (2, "")
+    assert reason in ran.err and ran.err.count("\n") == 1
+
+
+def test_a_gate_that_never_opens_is_refused_with_how_far_it_was(cli: Run, tiny: list[object]) -> None:
+    ran = cli("steer", "--latent", "3:2:7>1e6", "--prompt", PROMPT, "--max-new-tokens", "3", *tiny)
+    assert (ran.code, ran.out) == (2, "")
+    assert "never opened at the 3 tokens" in ran.err and "reached" in ran.err
+
+
+def test_a_vector_that_overflows_is_refused_with_layer_and_latent(
+    cli: Run, tiny: list[object], vector_file: Path, tmp_path: Path
+) -> None:
+    file = parse_vector(vector_file.read_bytes())
+    feature = file.features[0].model_copy(update={"index": 3, "value": 1e38})
+    (tmp_path / "v.json").write_text(file.model_copy(update={"features": (feature,)}).model_dump_json())
+    ran = cli("steer", "--vector", tmp_path / "v.json", "--scale", "1000", "--prompt", PROMPT, *tiny)
+    assert (ran.code, ran.out) == (2, "")
+    assert "layer 1" in ran.err and "latent 3" in ran.err and ran.err.count("\n") == 1
+
+
+def test_a_sweep_is_what_find_zone_gives(
+    cli: Run, tiny: list[object], vector_file: Path, engine: Engine
+) -> None:
+    command = ["steer", "--vector", vector_file, "--zone", "--prompt", PROMPT, "--max-new-tokens", "6", *tiny]
+    steering = Steering((file_term(vector_file),))
+    request = Request(PROMPT, (), Sampling(6))
+    found = find_zone(engine, steering, request, (-1.0, 0.5, 2.0))
+
+    ran = cli(*command, "--scales", "-1,0.5,2", "--json")
+
+    assert (ran.json["lowest"], ran.json["highest"]) == (found.lowest, found.highest)
+    assert ran.json["half_norm"] == pytest.approx(found.half_norm)
+    for told, point in zip(ran.json["points"], found.points, strict=True):
+        assert told == {
+            "scale": point.scale, "share": pytest.approx(point.share),
+            "perplexity": pytest.approx(point.measures.perplexity), "repeated": point.measures.repeated,
+            "compression": point.measures.compression, "text": point.text, "broken": point.broken,
+        }  # fmt: skip
+    shown = cli(*command)
+    assert shown.code == 0 and "perplexity" in shown.out
+    assert "Coherent from scale" in shown.err and "half the residual's" in shown.err
