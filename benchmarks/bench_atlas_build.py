@@ -1,15 +1,17 @@
 """Building a feature atlas: its speed against the bare forward pass, and its memory.
 
-    PYTHONPATH=. python benchmarks/bench_atlas_build.py --rounds 4
+    PYTHONPATH=. python benchmarks/bench_atlas_build.py --rounds 3
     PYTHONPATH=. python benchmarks/bench_atlas_build.py --model gemma-2-2b --d-sae 65536 --device cuda
 
 Speed is of the pass that reads the corpus (tokenising, model, SAE, statistics, commits), a block of windows
-a round. Memory is that of a child process for each size, above what its model and SAE take.
+a round. Memory is that of a child process for each size, above what its model and SAE take (Linux only).
 """
 
+import ctypes
 import gc
 import itertools
 import multiprocessing
+import sqlite3
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,13 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
+from sqlite_utils.db import Database
 
 from benchmarks.by_blocks import BLOCK as LATENTS_AT_ONCE
 from benchmarks.by_blocks import keep_residuals, read_block
 from benchmarks.random_engine import SHAPES, random_corpus, random_engine
 from benchmarks.record import environment, in_turn, ratio, report
 from sas_core.atlas import build as building
+from sas_core.atlas import state
 from sas_core.atlas.build import BuildSpec, build
 from sas_core.atlas.shipped import CORPUS, DEMO_FOLDER
 from sas_core.atlas.windows import BLOCK, Batch, WindowReader, batches
@@ -40,6 +45,7 @@ _WIDTHS = "4096,16384,65536,262144"
 _MEMORY_K, _LONGER = 5, 4
 _STATUS = Path("/proc/self/status")
 _MIB = 2**20
+_M_MMAP_THRESHOLD = -3
 
 
 def main(
@@ -58,7 +64,7 @@ def main(
     with quiet(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # first, while this process has no threads that a forked child would miss
-        memory = _memory(folder, widths, memory_tokens) if memory_tokens else []
+        memory = _memory(folder, widths, memory_tokens) if memory_tokens and _STATUS.exists() else []
         placed = choose_placement(device, dtype)
         where = environment(placed.device, placed.dtype)
         if model == "demo":
@@ -75,9 +81,13 @@ def main(
     rows = [(name, f"{rate:,.0f} tokens/s", "") for name, rate in speed["tokens_per_second"].items()]
     rows += [(name, f"{value:.2f} x", "") for name, value in speed["ratios"].items()]
     rows += [
-        (f"memory, {m['d_sae']:,} latents, {m['tokens']:,} tokens", f"{m['above'] / _MIB:,.0f} MiB above",
-         f"{m['loaded'] / _MIB:,.0f} MiB of model and SAE") for m in memory
-    ]  # fmt: skip
+        (
+            f"memory, {m['d_sae']:,} latents, {m['tokens']:,} tokens",
+            f"{m['above'] / _MIB:,.0f} MiB",
+            f"{m['contexts']:,} contexts held, state {m['state'] / _MIB:,.0f} MiB",
+        )
+        for m in memory
+    ]
     title = f"Building an atlas of {engine.dictionary.identity.d_sae:,} latents, {rounds} rounds"
     report(title, ("what", "found", "beside"), rows, document)
 
@@ -103,6 +113,7 @@ def _speed(engine: Engine, spec: BuildSpec, folder: Path, rounds: int, blocks: i
             "speed of the build / of the forward pass": ratio(seconds, FORWARD, BUILD),
             "128 latents at a time / the build, time": seconds[BY_BLOCKS][0] / sum(seconds[BUILD]),
         },
+        "device_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
         "blocks_timed": blocks,
         "blocks_in_all": engine.dictionary.identity.d_sae / LATENTS_AT_ONCE,
     }  # fmt: skip
@@ -146,7 +157,12 @@ def _memory(folder: Path, widths: str, tokens: int) -> list[dict[str, int]]:
 def _in_child(work: Callable[[], dict[str, int]]) -> dict[str, int]:
     """A forked child has imported everything already and gives all its memory back."""
     there, here = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=lambda: here.send(work()))
+
+    def measure() -> None:
+        _give_back_what_is_freed()
+        here.send(work())
+
+    child = multiprocessing.get_context("fork").Process(target=measure)
     child.start()
     here.close()
     try:
@@ -157,6 +173,13 @@ def _in_child(work: Callable[[], dict[str, int]]) -> dict[str, int]:
         child.join()
 
 
+def _give_back_what_is_freed() -> None:
+    """Else glibc keeps it in pieces, a few hundred MB in time, which would be taken for the build's."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**17)
+
+
 def _build_measured(folder: Path, d_sae: int, tokens: int) -> dict[str, int]:
     shape = SHAPES["tiny"]
     corpus = random_corpus(folder / f"{d_sae}-{tokens}.jsonl", shape.vocabulary, tokens)
@@ -164,12 +187,19 @@ def _build_measured(folder: Path, d_sae: int, tokens: int) -> dict[str, int]:
     gc.collect()
     loaded = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    spec = BuildSpec(str(corpus), top_k=_MEMORY_K)
-    with closing(build(engine, spec, folder / f"{d_sae}-{tokens}.db")) as running:
+    path = folder / f"{d_sae}-{tokens}.db"
+    with closing(build(engine, BuildSpec(str(corpus), top_k=_MEMORY_K), path)) as running:
         # up to the first step that writes tables: the state was saved once by then
         for _ in itertools.takewhile(lambda step: step.stage == "reading", running):
             pass
-    return {"d_sae": d_sae, "tokens": tokens, "loaded": loaded, "above": _status("VmHWM") - loaded}
+    above = _status("VmHWM") - loaded
+    with closing(sqlite3.connect(path)) as connection:
+        arrays = state.load(Database(connection))
+    return {
+        "d_sae": d_sae, "tokens": tokens, "loaded": loaded, "above": above,
+        "contexts": len(arrays["top.latent"]) + len(arrays["sample.latent"]),
+        "state": sum(array.nbytes for array in arrays.values()),
+    }  # fmt: skip
 
 
 def _status(name: str) -> int:

@@ -2,12 +2,15 @@
 
     PYTHONPATH=. python benchmarks/bench_decode.py --preset demo --tokens 48 --rounds 5
 
-Everything is greedy, has the same prompt and length, and counts the prompt's own forward pass.
+Everything is greedy, has the same prompt and length, and counts the prompt's own forward pass. Arms are run
+in turn; on a CPU a ratio is one of processor time, which other work on the computer disturbs less than the
+clock, and on a GPU one of elapsed time.
 """
 
 import copy
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,18 +18,26 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from benchmarks.bench_edit import random_sae
 from benchmarks.record import environment, in_turn, ratio, report
 from sas_core.cli.output import note, quiet
 from sas_core.model.chat import PromptTokens
+from sas_core.model.dictionary import Dictionary
 from sas_core.model.presets import Preset, get_preset, load_engine, model_source
-from sas_core.steering.edit import Edit
+from sas_core.steering.edit import Edit, SparseEdit
 from sas_core.steering.engine import Engine
 from sas_core.steering.generate import Decoder
+from sas_core.steering.hook import steering_hook
+from sas_core.steering.prefix import Prefixes, forward, fresh_cache
+from sas_core.steering.sampling import choose
 from sas_core.steering.spec import Sampling, Steering, Term
 
 PROMPT = "Tell me about your day, and about the place where you would most like to live."
 UNSTEERED, STEERED, TWO, EIGHT = "unsteered, 1 lane", "steered, 1 lane", "2 lanes", "8 lanes"
 TRANSFORMERS, HOOKED = "transformers generate", "HookedTransformer.generate"
+FULL = "HookedTransformer.generate, full SAE"
+RELEASED, ONE_STEP = "slider released: first token", "one more token"
+LONG = 200
 # arm, against which other, and what the ratio of their times says
 RATIOS = (
     ("steered / unsteered, one lane", STEERED, UNSTEERED),
@@ -34,6 +45,7 @@ RATIOS = (
     ("eight lanes / one lane, time per step", EIGHT, UNSTEERED),
     ("ours / transformers generate, unsteered", UNSTEERED, TRANSFORMERS),
     ("HookedTransformer.generate (plain layout) / ours", HOOKED, UNSTEERED),
+    ("HookedTransformer.generate with a full SAE / ours, steered", FULL, STEERED),
 )
 
 
@@ -43,6 +55,7 @@ def main(
     tokens: Annotated[int, typer.Option(min=2, help="New tokens of each run.")] = 48,
     rounds: Annotated[int, typer.Option(min=1, help="Counted rounds.")] = 5,
     latents: Annotated[int, typer.Option(min=1, help="Latents in the vector.")] = 128,
+    widths: Annotated[str, typer.Option(help="Latents of random SAEs to steer with.")] = "4096,16384,65536",
     device: Annotated[str, typer.Option()] = "auto",
     dtype: Annotated[str, typer.Option()] = "auto",
 ) -> None:
@@ -52,10 +65,15 @@ def main(
         engine = load_engine(chosen, device=device, dtype=dtype, sae_path=sae_path)
         arms, same = _arms(engine, chosen, tokens, latents)
         placed = environment(engine.placement.device, engine.placement.dtype)
-        seconds = in_turn(arms, rounds)
+        seconds = _in_turn(arms, rounds, engine.placement.device)
+        released = _in_turn(_released(engine, latents), rounds, engine.placement.device)
+        by_width = _in_turn(_widths(engine, tokens, latents, widths), rounds, engine.placement.device)
     lanes = {name: {TWO: 2, EIGHT: 8}.get(name, 1) for name in arms}
     medians = {name: statistics.median(took) for name, took in seconds.items()}
     ratios = {label: ratio(seconds, top, bottom) for label, top, bottom in RATIOS}
+    ratios["slider release to first token, decode steps"] = ratio(released, RELEASED, ONE_STEP)
+    first, *wider = by_width
+    ratios |= {f"{name} / {first}": ratio(by_width, name, first) for name in wider}
     rows = [
         (name, f"{1000 * m / tokens:.1f}", f"{tokens / m:.1f}", f"{lanes[name] * tokens / m:.1f}")
         for name, m in medians.items()
@@ -66,7 +84,9 @@ def main(
         "benchmark": "decode", "preset": preset, "sae": engine.dictionary.identity.sha256[:12],
         "d_sae": engine.dictionary.identity.d_sae, "tokens": tokens, "rounds": rounds, "latents": latents,
         "median_seconds": medians, "time_ratios": ratios, "same_tokens_as_transformers": same,
-        "seconds": seconds, "environment": placed,
+        "seconds": seconds, "released": released, "by_width": by_width,
+        "path": engine.why_reference or "fast",
+        "environment": placed,
     }  # fmt: skip
     columns = ("arm", "ms per step", "tokens/s, a lane", "tokens/s, all lanes")
     report(f"Decoding {tokens} tokens, median of {rounds} rounds", columns, rows, document)
@@ -89,8 +109,62 @@ def _arms(
         EIGHT: partial(ours, edits),
         TRANSFORMERS: theirs,
         HOOKED: hooked,
+        FULL: partial(_fully, engine, hooked),
     }
     return arms, same
+
+
+def _in_turn(arms: Mapping[str, Callable[[], object]], rounds: int, device: str) -> dict[str, list[float]]:
+    if device.startswith("cuda"):
+        return in_turn(arms, rounds)
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(rounds + 1):
+        for name, arm in arms.items():
+            start = time.process_time()
+            arm()
+            if number:
+                seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def _released(engine: Engine, latents: int) -> dict[str, Callable[[], object]]:
+    """A prompt of LONG tokens that has been answered before, asked again at another strength."""
+    ids = (engine.turns.encode(PROMPT).ids * LONG)[:LONG]
+    prompt, prefixes, edit = PromptTokens(ids, 0), Prefixes(), _edit(engine, latents, 1.0)
+
+    def decode(tokens: int) -> None:
+        for _ in _decoder(engine, prompt, tokens, [edit], prefixes).steps():
+            pass
+
+    decode(1)
+    steps = _endless(engine, prompt, edit, prefixes)
+    return {RELEASED: lambda: decode(1), ONE_STEP: lambda: next(steps)}
+
+
+def _endless(engine: Engine, prompt: PromptTokens, edit: Edit | None, prefixes: Prefixes) -> Iterator[object]:
+    """One decode step at a time, the hook set for that step alone so that other arms may run between."""
+    decoder = _decoder(engine, prompt, 1, [edit], prefixes)
+    cache, token = fresh_cache(engine.model, engine.hook_name), torch.tensor([prompt.ids[:1]])
+    with torch.inference_mode():
+        forward(engine.model, torch.tensor([prompt.ids], device=engine.model.cfg.device), cache, "none")
+    while True:
+        with torch.inference_mode(), steering_hook(engine.model, engine.hook_name, decoder.rows):
+            logits = forward(engine.model, token.to(engine.model.cfg.device), cache, "last")
+            token = choose(logits[:, -1], decoder.sampling, 0)[:, None]
+        yield token
+
+
+def _widths(engine: Engine, tokens: int, latents: int, widths: str) -> dict[str, Callable[[], object]]:
+    """The same number of latents of ever wider dictionaries."""
+    prompt, arms = engine.turns.encode(PROMPT), {}
+    for width in map(int, widths.split(",")):
+        dictionary = Dictionary(
+            random_sae(width, engine.dictionary.identity.d_in), device=engine.placement.device
+        )
+        indices = tuple(i * width // latents for i in range(latents))
+        edit = SparseEdit(dictionary, Steering((Term("bench", indices, (0.1,) * latents),)))
+        arms[f"steered, {width:,} latents"] = partial(_ours, engine, prompt, tokens, [edit])
+    return arms
 
 
 def _edit(engine: Engine, latents: int, scale: float) -> Edit | None:
@@ -102,11 +176,21 @@ def _edit(engine: Engine, latents: int, scale: float) -> Edit | None:
 
 def _ours(engine: Engine, prompt: PromptTokens, tokens: int, edits: Sequence[Edit | None]) -> list[int]:
     """Tokens of the first lane; no token ends a lane, so that all runs are equally long."""
-    decoder = Decoder(
-        engine.model, engine.hook_name, prompt, edits, Sampling(tokens), tokens="generated",
-        stop_ids=frozenset(), typical_norm=engine.typical_norm,
-    )  # fmt: skip
+    decoder = _decoder(engine, prompt, tokens, edits)
     return [step.chosen[0].token_id for step in decoder.steps()]
+
+
+def _decoder(
+    engine: Engine,
+    prompt: PromptTokens,
+    tokens: int,
+    edits: Sequence[Edit | None],
+    prefixes: Prefixes | None = None,
+) -> Decoder:
+    return Decoder(
+        engine.model, engine.hook_name, prompt, edits, Sampling(tokens), tokens="generated",
+        stop_ids=frozenset(), typical_norm=engine.typical_norm, prefixes=prefixes,
+    )  # fmt: skip
 
 
 def _load_transformers(engine: Engine, preset: Preset) -> Any:
@@ -147,6 +231,21 @@ def _hooked(model: Any, prompt: PromptTokens, tokens: int) -> list[int]:
         ids, max_new_tokens=tokens, do_sample=False, stop_at_eos=False, verbose=False, return_type="tokens"
     )
     return out[0, ids.shape[1] :].tolist()
+
+
+def _fully(engine: Engine, generate: Callable[[], object]) -> object:
+    """The method as published, at every position: encode, add, relu, decode, add the error back."""
+    sae, model = engine.dictionary.sae, generate.args[0]  # type: ignore[attr-defined]
+    shift = torch.zeros(engine.dictionary.identity.d_sae, device=engine.placement.device)
+    shift[::32] = 1.0
+
+    def full(value: torch.Tensor, hook: Any) -> torch.Tensor:
+        latents = sae.encode(value.float())
+        error = value - sae.decode(latents)
+        return (sae.decode((latents + shift).relu()) + error).to(value.dtype)
+
+    with model.hooks(fwd_hooks=[(engine.hook_name, full)]):
+        return generate()
 
 
 def _common(ours: Sequence[int], theirs: Sequence[int]) -> int:

@@ -46,8 +46,8 @@ def random_engine(shape: Shape, d_sae: int, placement: Placement) -> Engine:
     """A random model of this shape with a random JumpReLU SAE after its last layer."""
     model = _model(shape, placement)
     hook_name = f"blocks.{shape.layers - 1}.hook_resid_post"
-    seen = torch.randint(0, shape.vocabulary, (1, _CALIBRATED_ON), generator=torch.Generator().manual_seed(1))
-    held = activations_at(model, hook_name, seen.to(placement.device))[0].float()
+    seen = torch.from_numpy(_drawn(np.random.default_rng(1), _CALIBRATED_ON, shape.vocabulary))
+    held = activations_at(model, hook_name, seen[None].to(placement.device))[0].float()
     sae = _sparse_sae(held, d_sae, hook_name)
     return Engine(model, Dictionary(sae, device=placement.device), placement, "random")
 
@@ -58,10 +58,14 @@ def random_corpus(path: Path, vocabulary: int, tokens: int, seed: int = 0) -> Pa
     with path.open("w") as file:
         while tokens > 0:
             n = min(tokens, int(random.integers(20, 400)))
-            words = random.zipf(1.3, n) % vocabulary
-            file.write(json.dumps({"text": " ".join(f"w{word}" for word in words)}) + "\n")
+            words = (f"w{word}" for word in _drawn(random, n, vocabulary))
+            file.write(json.dumps({"text": " ".join(words)}) + "\n")
             tokens -= n
     return path
+
+
+def _drawn(random: np.random.Generator, n: int, vocabulary: int) -> np.ndarray:
+    return random.zipf(1.3, n) % vocabulary
 
 
 def _model(shape: Shape, placement: Placement) -> Any:
@@ -113,5 +117,5 @@ def _sparse_sae(held: Tensor, d_sae: int, hook_name: str) -> Any:
     sae.W_enc.data.copy_(sae.W_dec.data.T)
     # of a few residuals, so that the widest SAE's codes need no more memory here than in a build
     codes = torch.cat([(x @ sae.W_enc.data).topk(FIRING + 1).values[:, -1:] for x in held.split(16)])
-    sae.threshold.data.fill_(float(codes.median().clamp_min(1e-3)))
+    sae.threshold.data.fill_(float(codes.mean().clamp_min(1e-3)))
     return sae.eval().requires_grad_(False)

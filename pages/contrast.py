@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.shared.contrast_card import draw_card
 from pages.shared.contrast_choice import draw_choice
+from pages.shared.contrast_inbox import draw_added, put_in_pairs
 from pages.shared.contrast_results import draw_listing, draw_plane, draw_table, get_selected, view_of
 from pages.shared.contrast_run import (
     Asked,
@@ -23,6 +24,7 @@ from pages.shared.contrast_run import (
 from pages.shared.contrast_save import draw_save, save_vector
 from pages.shared.contrast_source import draw_pairs, draw_source, open_link
 from pages.shared.header import open_page
+from pages.shared.latent_card import draw_latent_dialog
 from pages.shared.tokens import plain
 from sas_core.contrast.words import left_out_sentence
 from sas_core.errors import BadInput
@@ -32,9 +34,11 @@ from sas_core.steering.engine import Engine
 def main() -> None:
     engine = open_page("Contrast")
     open_link()
+    put_in_pairs()
     left, right = st.columns([3, 8], gap="medium")
     asked = place = None
     with left:
+        draw_added()
         chosen = draw_source()
         if chosen is not None:
             asked = draw_how(engine, chosen)
@@ -42,6 +46,7 @@ def main() -> None:
             draw_pairs(chosen)
     with right:
         _draw_right(engine, asked)
+    draw_latent_dialog(engine)
     computed = get_computed()
     if asked is not None and is_running(asked) and (computed is None or computed.asked.key != asked.key):
         run(engine, asked, place)

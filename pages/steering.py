@@ -6,6 +6,7 @@ The generation is the last thing this script does: what stands below an interrup
 import streamlit as st
 
 from pages.shared.header import open_page
+from pages.shared.latent_card import draw_latent_dialog
 from pages.shared.sidebar import get_scale
 from pages.shared.steer_controls import draw_request_controls
 from pages.shared.steer_run import answer
@@ -13,6 +14,7 @@ from pages.shared.steer_stage import Stage
 from pages.shared.tray_state import get_tray
 from sas_core.errors import SteerscopeError
 from sas_core.steering.lanes import Request
+from sas_core.steering.operations import acts
 from sas_core.steering.spec import Lane
 from sas_core.steering.tray import Tray
 
@@ -22,10 +24,11 @@ def main() -> None:
     tray = get_tray(engine)
     _draw_what_this_is(tray)
     controls = draw_request_controls(engine)
+    draw_latent_dialog(engine)
     try:
         steering = tray.steering(get_scale(), controls.nonlinearity, controls.tokens)
         lanes = [Lane("unsteered")]
-        if steering.added():
+        if acts(steering):
             lanes.append(Lane(_lane_name(tray, steering.scale), steering))
         request = Request(controls.prompt, tuple(lanes), controls.sampling, controls.chat, controls.system)
     except SteerscopeError as error:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.shared.header import open_page
+from pages.shared.latent_card import draw_latent_dialog
 from pages.shared.vectors_compose import draw_compose
 from pages.shared.vectors_detail import draw_detail
 from pages.shared.vectors_import import draw_import
@@ -24,6 +25,7 @@ def main() -> None:
         persist_state="session",
     )  # fmt: skip
     draw_undo(shelf)
+    draw_latent_dialog(engine)
     if view == _COMPOSE:
         draw_compose(engine, shelf)
     elif view == _IMPORT:

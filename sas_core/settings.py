@@ -27,6 +27,7 @@ SETTINGS = (
     Setting("max_pairs_bytes", 5_000_000, "bytes", "Largest file of contrastive pairs that is read"),
     Setting("max_pairs", 5_000, "pairs", "Most rows one file or table of pairs may have"),
     Setting("max_text_chars", 20_000, "characters", "Longest prompt or completion in a pair"),
+    Setting("max_corpus_bytes", 100_000_000, "bytes", "Largest corpus uploaded in the page; paths: no limit"),
     Setting("max_prompt_tokens", 2_048, "tokens", "Longest prompt that is generated from"),
     Setting("max_new_tokens", 256, "tokens", "Most tokens one generation may add"),
     Setting("max_waiting_sessions", 12, "sessions", "Sessions that may wait for the engine at once"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sas_core.model.chat import PromptTokens
 from sas_core.model.dictionary import Dictionary
+from sas_core.steering.gates import AnswerOnly, FirstTokens, Gate, WhileAbove
 from sas_core.steering.spec import Steering, Term
 
 D_MODEL = 32
@@ -99,25 +100,24 @@ def random_gpt2(seed: int = 2) -> Any:
 
 def hooked_llama_like(seed: int = 3, key_value_heads: int = 1) -> Any:
     """The class itself, without weights of anyone's format and before any layout pass."""
-    return _hooked(
+    return hooked_like(
         seed, n_layers=3, n_key_value_heads=key_value_heads, normalization_type="RMS", final_rms=True,
         act_fn="silu", gated_mlp=True, positional_embedding_type="rotary", rotary_dim=8,
     )  # fmt: skip
 
 
 def hooked_gpt2_like(seed: int = 4) -> Any:
-    return _hooked(
+    return hooked_like(
         seed, n_layers=2, normalization_type="LN", act_fn="gelu_new", positional_embedding_type="standard"
     )
 
 
-def _hooked(seed: int, **options: Any) -> Any:
+def hooked_like(seed: int, **options: Any) -> Any:
+    """A HookedTransformer of any settings, with biases and weights large enough to matter."""
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-    cfg = HookedTransformerConfig(
-        d_model=D_MODEL, n_heads=4, d_head=8, d_mlp=64, n_ctx=N_CTX, d_vocab=120, seed=seed, device="cpu",
-        **options,
-    )  # fmt: skip
+    sizes = {"d_model": D_MODEL, "n_heads": 4, "d_head": 8, "d_mlp": 64, "n_ctx": N_CTX, "d_vocab": 120}
+    cfg = HookedTransformerConfig(**(sizes | {"seed": seed, "device": "cpu"} | options))
     model = HookedTransformer(cfg).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if "b_" in name.rsplit(".", 1)[-1]:
@@ -169,6 +169,56 @@ def slow_edit(sae: Any, a: Tensor, steering: Steering) -> Tensor:
         z = torch.where(z > sae.threshold, z, torch.zeros_like(z))
     error = x - decoded(sae, x, f)
     return (decoded(sae, x, z) + error).to(a.dtype)
+
+
+def slow_moded_edit(sae: Any, a: Tensor, steering: Steering, places: Sequence[int]) -> Tensor:
+    """Modes and gates as docs/steering.md defines them: every latent of every token by itself."""
+    x = a.float()
+    f = sae.encode(x)
+    z = f.clone()
+    for token, place in enumerate(places):
+        there = f[token].tolist()
+        terms = [t for t in steering.terms if gate_is_open(t.gate, there, place)]
+        for latent in range(f.shape[-1]):
+            asked = _asked_of(latent, there[latent], terms, steering.scale)
+            if asked is None:
+                continue
+            if steering.nonlinearity != "none":
+                asked = max(asked, 0.0)
+            if steering.nonlinearity == "jumprelu" and asked <= float(sae.threshold[latent]):
+                asked = 0.0
+            z[token, latent] = asked
+    error = x - decoded(sae, x, f)
+    return (decoded(sae, x, z) + error).to(a.dtype)
+
+
+def gate_is_open(gate: Gate | None, latents: Sequence[float], place: int) -> bool:
+    """At a token with these latents whose residual chooses generated token `place` (negative: none)."""
+    match gate:
+        case WhileAbove(latent, threshold):
+            return latents[latent] > threshold
+        case FirstTokens(count):
+            return 0 <= place < count
+        case AnswerOnly():
+            return place >= 0
+    return True
+
+
+def _asked_of(latent: int, value: float, terms: Sequence[Term], scale: float) -> float | None:
+    """What open terms make of one latent before sigma; None if they leave it alone."""
+    mine = [(t, v) for t in terms for i, v in zip(t.indices, t.values, strict=True) if i == latent]
+    mine = [(t, v) for t, v in mine if scale * t.strength * v != 0.0]
+    if not mine:
+        return None
+    clamps = [scale * t.strength * v for t, v in mine if t.mode == "clamp"]
+    asked = sum(clamps) if clamps else value
+    for t, v in mine:
+        if t.mode == "scale":
+            sign = 1.0 if v > 0 else -1.0
+            asked *= max(0.0, 1.0 + scale * t.strength * sign)
+        if t.mode == "ablate":
+            asked *= 1.0 - min(1.0, max(0.0, scale * t.strength))
+    return asked + sum(scale * t.strength * v for t, v in mine if t.mode == "add")
 
 
 def decoded(sae: Any, x: Tensor, latents: Tensor) -> Tensor:

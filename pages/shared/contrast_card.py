@@ -6,14 +6,15 @@ import streamlit as st
 
 from pages.shared.contrast_results import PLANE_HEIGHT, View, join, lens_of, select
 from pages.shared.header import session_id
+from pages.shared.latent_head import add_to_tray, draw_tray_problem
+from pages.shared.latent_state import open_latent
 from pages.shared.tokens import plain, show_html, tokens_html
-from pages.shared.tray_state import get_tray, set_tray
+from pages.shared.tray_state import get_tray
 from sas_core.contrast.figures import latents_at
 from sas_core.contrast.shading import ShadedText, strongest_texts
 from sas_core.contrast.words import fate_sentence, fires_sentence, separates_sentence
 from sas_core.errors import Cancelled, SteerscopeError
 from sas_core.steering.engine import Engine
-from sas_core.steering.tray import latent_item
 
 _READS = 8
 _STORED_CARDS = 40
@@ -33,16 +34,18 @@ def draw_card(engine: Engine, view: View, latent: int | None) -> None:
 
 def _draw_head(engine: Engine, view: View, latent: int) -> None:
     at = view.position(latent)
-    title, add, close = st.columns([6, 5, 1], vertical_alignment="center")
-    title.markdown(f"**Latent {latent}** &nbsp;{_badge(view.fate[at])}")
     held = get_tray(engine).get(f"latent:{latent}") is not None
-    add.button("In tray" if held else "Add latent", icon=":material/add:", key="contrast.add_latent",
-               on_click=_add, args=(latent, _typical(view, at)), disabled=held, width="stretch",
-               help="Strength 1 adds its mean over the texts of its side where it fires")  # fmt: skip
-    close.button("", icon=":material/close:", key="contrast.close", type="tertiary", on_click=select,
-                 args=(None,), help="Close the card")  # fmt: skip
-    if st.session_state.get("contrast.add_problem"):
-        st.error(plain(st.session_state.pop("contrast.add_problem")))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**Latent {latent}** &nbsp;{_badge(view.fate[at])}")
+        st.button("Open card", key="contrast.open_card", type="tertiary", on_click=open_latent,
+                  args=(latent,),
+                  help="What it means beyond these pairs: contexts, neighbours, test box")  # fmt: skip
+        st.button("In tray" if held else "Add latent", key="contrast.add_latent", type="tertiary",
+                  on_click=add_to_tray, args=(latent, _typical(view, at)), disabled=held,
+                  help="Strength 1 adds its mean over the texts of its side where it fires")  # fmt: skip
+        st.button("", icon=":material/close:", key="contrast.close", type="tertiary", on_click=select,
+                  args=(None,), help="Close the card")  # fmt: skip
+    draw_tray_problem()
     _draw_neighbours(view, latent)
 
 
@@ -63,13 +66,6 @@ def _typical(view: View, at: int) -> float:
     evidence = view.computed.ranking.evidence
     side = evidence.mean_pos if evidence.difference[at] > 0 else evidence.mean_neg
     return float(side[at])
-
-
-def _add(latent: int, typical: float) -> None:
-    try:
-        set_tray(st.session_state["tray"].put(latent_item(latent, typical)))
-    except SteerscopeError as error:
-        st.session_state["contrast.add_problem"] = str(error)
 
 
 def _draw_evidence(engine: Engine, view: View, latent: int) -> None:

@@ -12,7 +12,9 @@ from sas_core.contrast.pairs import Form
 from sas_core.contrast.parse import Parsed, pairs_from_rows, parse_pairs
 from sas_core.errors import BadInput
 
+OWN = "My own"
 FILE, PASTE, TABLE = "File", "Paste", "Table"
+TYPED = "typed pairs"
 _COLUMNS = ("prompt", "positive", "negative")
 _EXAMPLE = "prompt,positive,negative\nHow are you?,Sailing gives me joy.,Filing gives me joy."
 _FORMATS = (
@@ -36,16 +38,72 @@ def draw_own() -> Parsed | None:
 
 
 def edit_copy(rows: Sequence[Mapping[str, str]], title: str, form: Form) -> None:
-    """Open rows in the editable table. For a widget's callback."""
-    st.session_state["contrast.source"] = "My own"
+    """Open a copy of rows in the editable table. For a widget's callback."""
+    open_table(rows, f"{title} (edited)", form)
+
+
+def open_table(rows: Sequence[Mapping[str, str]], name: str, form: Form) -> None:
+    """Show these rows in the editable table; another table that was there can be brought back."""
+    before = get_rows()
+    if before and list(rows[-len(before) :]) != before:
+        st.session_state["contrast.former"] = _table_state()
+    _show_table({"draft": [dict(row) for row in rows], "draft_name": name, "draft_form": form})
+
+
+def shows_table() -> bool:
+    """Whether Contrast is at the editable table."""
+    at = st.session_state.get("contrast.source"), st.session_state.get("contrast.way")
+    return at == (OWN, TABLE)
+
+
+def get_rows() -> list[dict[str, Any]]:
+    """The rows of the editable table in which something is written."""
+    return [row for row in st.session_state.get("contrast.draft") or () if _filled(row)]
+
+
+def _draw_former() -> None:
+    """The way back to a table that another one took the place of."""
+    former = st.session_state.get("contrast.former")
+    if former:
+        st.button(
+            f"Back to {plain(former['draft_name'])}", key="contrast.bring_back", type="tertiary",
+            icon=":material/undo:", on_click=_bring_back,
+            help="Your table from before; this one is kept instead",
+        )  # fmt: skip
+
+
+def _bring_back() -> None:
+    former = st.session_state["contrast.former"]
+    st.session_state["contrast.former"] = _table_state()
+    _show_table(former)
+
+
+def _table_state() -> dict[str, Any]:
+    return {
+        "draft": get_rows(),
+        "draft_name": st.session_state.get("contrast.draft_name", TYPED),
+        "draft_form": st.session_state.get("contrast.draft_form", "free-text"),
+    }
+
+
+def _show_table(state: Mapping[str, Any]) -> None:
+    st.session_state["contrast.source"] = OWN
     st.session_state["contrast.way"] = TABLE
-    st.session_state["contrast.draft"] = [dict(row) for row in rows]
-    st.session_state["contrast.draft_name"] = f"{title} (edited)"
-    st.session_state["contrast.draft_form"] = form
+    for name, value in state.items():
+        st.session_state[f"contrast.{name}"] = value
     # the editor keeps its edits under its key: another draft needs another editor
     st.session_state["contrast.draft_number"] = st.session_state.get("contrast.draft_number", 0) + 1
     st.query_params.pop("behaviour", None)
     st.session_state.pop("contrast.linked", None)
+
+
+def read_own() -> Parsed | None:
+    """The pairs of the file or the pasted text that was brought, without a widget. Raises BadInput."""
+    if st.session_state.get("contrast.way") == PASTE:
+        text = st.session_state.get("contrast.paste", "")
+        return parse_pairs(text, name="pasted pairs") if text.strip() else None
+    kept = st.session_state.get("contrast.file")
+    return parse_pairs(kept[1], name=kept[0]) if kept else None
 
 
 def _from_file() -> Parsed | None:
@@ -56,11 +114,9 @@ def _from_file() -> Parsed | None:
     kept = st.session_state.get("contrast.file")
     if kept is None:
         st.caption("CSV, JSONL or CAA's JSON. 20 pairs or more make sense.")
-        return None
-    name, data = kept
-    if st.session_state.get("contrast.upload") is None:
-        st.text(f"{name}, read earlier in this session")
-    return parse_pairs(data, name=name)
+    elif st.session_state.get("contrast.upload") is None:
+        st.text(f"{kept[0]}, read earlier in this session")
+    return read_own()
 
 
 def _keep_upload() -> None:
@@ -75,8 +131,7 @@ def _from_paste() -> Parsed | None:
     )  # fmt: skip
     if not text.strip():
         st.caption("Paste pairs and press Ctrl+Enter.")
-        return None
-    return parse_pairs(text, name="pasted pairs")
+    return read_own()
 
 
 def _from_table() -> Parsed | None:
@@ -91,12 +146,13 @@ def _from_table() -> Parsed | None:
         column_config={name: st.column_config.TextColumn(name.capitalize(), width=190) for name in _COLUMNS},
         alt="Editable table of pairs: prompt, positive completion, negative completion",
     )  # fmt: skip
+    _draw_former()
     rows: list[dict[str, Any]] = edited.to_dict("records")
     st.session_state["contrast.draft"] = rows
     if not any(_filled(row) for row in rows):
         st.caption("Write a prompt with a positive and a negative completion in each row.")
         return None
-    parsed = pairs_from_rows(rows, name=st.session_state.get("contrast.draft_name", "typed pairs"))
+    parsed = pairs_from_rows(rows, name=st.session_state.get("contrast.draft_name", TYPED))
     form: Form = st.session_state.get("contrast.draft_form", "free-text")
     return replace(parsed, pairs=replace(parsed.pairs, form=form))
 

@@ -1,18 +1,20 @@
 """The left column of Contrast: which pairs, a shipped behaviour's or one's own, and what lint finds."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
-from pages.shared.contrast_own import draw_own, edit_copy
+from pages.shared.contrast_own import OWN, TYPED, draw_own, edit_copy, get_rows, read_own, shows_table
 from pages.shared.tokens import plain
 from sas_core.contrast.lint import lint, usable
-from sas_core.contrast.pairs import PairSet, Problem
+from sas_core.contrast.pairs import Form, PairSet, Problem
 from sas_core.contrast.shipped import Behaviour, behaviour_names, load_behaviour
 from sas_core.contrast.table import pair_columns, prompt_text
 from sas_core.errors import BadInput
 
-SHIPPED, OWN = "Shipped", "My own"
+SHIPPED = "Shipped"
 FIRST_BEHAVIOUR = "sea"
 _MOST_PROBLEMS = 4
 
@@ -64,6 +66,24 @@ def draw_source() -> Chosen | None:
             return None
         return Chosen(parsed.pairs.name, parsed.pairs, None, parsed.problems, editable=True)
     return _draw_shipped()
+
+
+def current_rows() -> tuple[list[dict[str, Any]], str, Form]:
+    """What Contrast shows as rows for the editable table, with a name and a form; without any widget.
+
+    The table as it stands where Contrast was not opened yet and where no file or text was brought.
+    """
+    source = st.session_state.get("contrast.source")
+    if source == SHIPPED:
+        behaviour = _behaviour(st.session_state["contrast.behaviour"])
+        return _rows(behaviour.train), f"{behaviour.title} (edited)", behaviour.form
+    if source == OWN and not shows_table():
+        with suppress(BadInput):
+            parsed = read_own()
+            if parsed is not None:
+                return _rows(parsed.pairs), f"{parsed.pairs.name} (edited)", parsed.pairs.form
+    name, form = st.session_state.get("contrast.draft_name"), st.session_state.get("contrast.draft_form")
+    return get_rows(), name or TYPED, form or "free-text"
 
 
 def draw_pairs(chosen: Chosen) -> None:

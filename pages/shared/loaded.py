@@ -1,4 +1,4 @@
-"""What is loaded, for all pages: the one seam to the engine and the shelf. Cached by plain strings."""
+"""What is loaded, for all pages: the one seam to engine, atlas, labels and shelf. Cached by plain strings."""
 
 import os
 from dataclasses import dataclass
@@ -7,6 +7,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from sas_core.atlas.find import find_atlas
+from sas_core.atlas.job import BuildJob
+from sas_core.atlas.labels import LabelBook
+from sas_core.atlas.store import Atlas
 from sas_core.errors import SteerscopeError, Unavailable
 from sas_core.model.demo import demo_ready, prepare_demo
 from sas_core.model.presets import PRESETS, Preset, custom_preset, get_preset, load_engine
@@ -101,3 +105,76 @@ def get_shelf() -> Shelf:
     shelf = Shelf(shelf_path())
     shelf.seed(PACKAGE / "vectors" / "shipped")
     return shelf
+
+
+@dataclass(frozen=True)
+class AtlasFault:
+    """Why no atlas can be shown, and which file is to blame (None where it is none in particular)."""
+
+    path: Path | None
+    sentence: str
+
+
+def get_atlas(engine: Engine) -> Atlas | None:
+    """The atlas that this session reads, of exactly what is loaded; None without one that can be read."""
+    return open_atlas(engine)[0]
+
+
+def open_atlas(engine: Engine) -> tuple[Atlas | None, AtlasFault | None]:
+    """The atlas of `use_atlas`, else the newest; with why an atlas that is there cannot be read.
+
+    A session stays with the one it began with, whatever is built meanwhile.
+    """
+    path = _used_atlases().get(engine.dictionary.identity.sha256)
+    try:
+        if path is None or not path.is_file():
+            path = find_atlas(engine)
+        if path is None:
+            return None, None
+        atlas = _open_atlas(str(path), path.stat().st_mtime_ns, str(labels_path()))
+        atlas.check(engine)
+    except SteerscopeError as error:
+        return None, AtlasFault(path, str(error))
+    use_atlas(engine, path)
+    return atlas, None
+
+
+def use_atlas(engine: Engine, path: Path) -> None:
+    """Read this atlas from now on in this session. Fit for widget callbacks."""
+    _used_atlases()[engine.dictionary.identity.sha256] = path
+
+
+def _used_atlases() -> dict[str, Path]:
+    """The chosen file by the SAE's weights."""
+    return st.session_state.setdefault("atlas.used", {})
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_atlas(path: str, mtime_ns: int, labels: str) -> Atlas:
+    # the time is part of the key: a rebuilt file is another atlas
+    return Atlas.open(Path(path), _labels_or_none())
+
+
+def labels_path() -> Path:
+    """The file of labels."""
+    return cache_dir() / "labels.db"
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def get_labels() -> LabelBook:
+    """What the user calls the latents, for all SAEs. Raises BadInput when its file is damaged."""
+    return LabelBook(labels_path())
+
+
+def _labels_or_none() -> LabelBook | None:
+    try:
+        return get_labels()
+    except SteerscopeError:
+        # the card says why; the atlas itself can be read all the same
+        return None
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def get_build_job() -> BuildJob:
+    """The one build in the background, of whatever session."""
+    return BuildJob()

@@ -1,7 +1,10 @@
 """What steering did, in words, with the numbers one click away."""
 
+from functools import partial
+
 import streamlit as st
 
+from pages.shared.latent_state import open_latent, row_selected, table_key
 from pages.shared.steer_stage import Stage
 from sas_core.errors import SteerscopeError
 from sas_core.steering.engine import Engine
@@ -53,6 +56,7 @@ def _colour(engine: Engine, request: Request, lanes: tuple[LaneResult, ...], sta
 
 def _table(receipt: Receipt) -> None:
     rows = sorted(receipt.latents, key=lambda r: -abs(r.requested - r.before))[:_ROWS]
+    key = table_key("steer.receipt")
     st.dataframe(
         {
             "latent": [r.index for r in rows],
@@ -61,6 +65,9 @@ def _table(receipt: Receipt) -> None:
             "realised": [r.realised for r in rows],
         },
         hide_index=True,
+        key=key,
+        on_select=partial(row_selected, key, [r.index for r in rows], open_latent),
+        selection_mode="single-row",
         column_config={
             name: st.column_config.NumberColumn(format="%.2f") for name in ("before", "requested", "realised")
         },
@@ -68,5 +75,5 @@ def _table(receipt: Receipt) -> None:
     )
     st.caption(
         "Means over the steered tokens. Realised: the edited residual encoded again; directions of "
-        "different latents overlap, so it differs from what was requested."
+        "different latents overlap, so it differs from what was requested. Select a row to open its card."
     )

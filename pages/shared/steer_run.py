@@ -74,12 +74,16 @@ def _recorded(engine: Engine, request: Request, key: str) -> Shown | None:
 
 def _generate(engine: Engine, request: Request, stage: Stage, key: str) -> Shown | None:
     started, drawn = time.monotonic(), 0.0
-    lanes: tuple[LaneResult, ...] = ()
+    lanes = before = _interrupted(key)
+    if before:
+        stage.draw(before)
     try:
         with closing(engine.stream(request, session_id())) as events:
             for event in events:
                 if isinstance(event, Waiting):
                     stage.say(f"Waiting: {event.position} before you.")
+                    continue
+                if not isinstance(event, Done) and _length(event.lanes) < _length(before):
                     continue
                 lanes = event.lanes
                 st.session_state["steer.shown"] = Shown(key, lanes, "running")
@@ -93,6 +97,19 @@ def _generate(engine: Engine, request: Request, stage: Stage, key: str) -> Shown
         stage.problem.error(str(error), icon=":material/error:")
         return None
     return Shown(key, lanes, "done", _rate(lanes, request, time.monotonic() - started))
+
+
+def _interrupted(key: str) -> tuple[LaneResult, ...]:
+    """What stands there of the same request, if a card that was opened or closed interrupted it.
+
+    It is generated again and comes out the same, so it stays until the new text is as long.
+    """
+    shown: Shown | None = st.session_state.get("steer.shown")
+    return shown.lanes if shown and shown.key == key and shown.status == "running" else ()
+
+
+def _length(lanes: tuple[LaneResult, ...]) -> int:
+    return sum(len(lane.token_ids) for lane in lanes)
 
 
 def _rate(lanes: tuple[LaneResult, ...], request: Request, seconds: float) -> str:

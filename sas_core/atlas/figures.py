@@ -33,7 +33,7 @@ def histogram_figure(latent: Latent, edges: Sequence[float], *, height: int = 15
         figure.add_vline(
             x=log2(latent.mean_nonzero), line={"color": _LINE, "width": 2, "dash": "dot"},
             annotation={"text": f"mean {latent.mean_nonzero:.3g}", "font": {"size": 11}},
-            annotation_position="top right",
+            annotation_position="top",
         )  # fmt: skip
     ticks = _ticks(log2(edges[first]), log2(edges[last + 1]))
     named = [f"{2.0**octave:.3g}" for octave in ticks]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sas_core.atlas.files import atlas_folder, facts_of
+from sas_core.atlas.files import atlas_folder
 from sas_core.atlas.made_of import MadeOf
 from sas_core.atlas.shipped import shipped_atlas, shipped_facts
+from sas_core.atlas.store import read_made_of
 from sas_core.errors import Mismatch, SteerscopeError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _of(engine: "Engine") -> list[Found]:
     found = []
     for path in sorted(atlas_folder().glob("*.db")):
         try:
-            facts = facts_of(path)
+            facts = read_made_of(path)
         except SteerscopeError:
             continue
         if _fits(facts, engine):

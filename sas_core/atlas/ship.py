@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import zstandard
 
 from sas_core.atlas.build import BuildSpec, build
-from sas_core.atlas.files import atlas_folder, facts_of
+from sas_core.atlas.files import atlas_folder
 from sas_core.atlas.made_of import MadeOf
 from sas_core.atlas.readers import Readers
 from sas_core.atlas.shipped import ATLAS, CORPUS, DEMO_FOLDER, FACTS
+from sas_core.atlas.store import read_made_of
 from sas_core.atlas.types import DENSITY_CLASSES
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.model.packed import unpacked
@@ -76,19 +77,19 @@ def ship(
 
 def _build(engine: "Engine", spec: BuildSpec, path: Path) -> MadeOf:
     """The facts of the finished atlas at `path`, whether it was begun now, before, or finished before."""
-    if path.is_file() and facts_of(path).finished and not _answers(path, engine, spec):
+    if path.is_file() and read_made_of(path).finished and not _answers(path, engine, spec):
         path.unlink()
     begun = path.is_file()
-    if not (begun and facts_of(path).finished):
+    if not (begun and read_made_of(path).finished):
         with closing(build(engine, spec, path, resume=begun)) as steps:
             for at in steps:
                 print(at.sentence, file=sys.stderr)
-    return facts_of(path)
+    return read_made_of(path)
 
 
 def _answers(path: Path, engine: "Engine", spec: BuildSpec) -> bool:
     """Whether a finished atlas is of this engine, text and limit."""
-    facts = facts_of(path)
+    facts = read_made_of(path)
     asked = (engine.dictionary.identity.sha256, describe(spec.corpus).sha256, spec.limit_tokens)
     return asked == (facts.sae_sha256, facts.corpus_sha256, facts.limit_tokens)
 

@@ -11,8 +11,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from sas_core.atlas.files import atlas_folder, facts_of, not_writable
+from sas_core.atlas.files import atlas_folder, not_writable
 from sas_core.atlas.made_of import MadeOf
+from sas_core.atlas.store import read_made_of
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.model.packed import Damaged, unpacked
 from sas_core.paths import PACKAGE
@@ -69,6 +70,6 @@ def _unpack(packed: Path, path: Path) -> None:
 
 def _holds(path: Path, facts: MadeOf) -> bool:
     try:
-        return facts_of(path) == facts
+        return read_made_of(path) == facts
     except SteerscopeError:
         return False

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sas_core.atlas.files import atlas_folder, facts_of, not_writable
+from sas_core.atlas.files import atlas_folder, not_writable
 from sas_core.atlas.made_of import MadeOf
+from sas_core.atlas.store import read_made_of
 from sas_core.errors import BadInput, SteerscopeError, Unavailable
 
 # beside the file itself, while a connection is open or after a kill
@@ -26,10 +27,10 @@ class Stopped:
 
 
 def stopped(path: Path) -> Stopped:
-    """What is known of an unfinished build. Raises what `facts_of` raises."""
+    """What is known of an unfinished build. Raises what `read_made_of` raises."""
     note = _note_of(path)
     corpus = note.read_text(encoding="utf-8") if note.is_file() else None
-    return Stopped(path, facts_of(path), corpus)
+    return Stopped(path, read_made_of(path), corpus)
 
 
 def note_corpus(path: Path, corpus: str) -> None:
@@ -72,7 +73,7 @@ def unreadable() -> list[tuple[Path, str]]:
     found = []
     for path in sorted(atlas_folder().glob("*.db")):
         try:
-            facts_of(path)
+            read_made_of(path)
         except Unavailable:
             # held by a build that commits; nothing is wrong with it
             continue

@@ -1,4 +1,4 @@
-"""`steer`: one prompt answered twice, unsteered and steered, as rows of one batch.
+"""`steer`: one prompt answered unsteered and steered, or at a sweep of strengths, as rows of one batch.
 
 Everything that can be wrong without a model is found before one is loaded.
 """
@@ -14,12 +14,16 @@ from rich.panel import Panel
 from sas_core.cli.common import AsJson, Loading, placed, takes_engine
 from sas_core.cli.files import read_text_option, read_vector
 from sas_core.cli.output import note, plain, quiet, show, show_json, working
+from sas_core.cli.terms import steering_from
+from sas_core.cli.zone import parse_scales, zone_document, zone_sentence, zone_table
 from sas_core.errors import BadInput
-from sas_core.steering.spec import Lane, Nonlinearity, Sampling, SteeredTokens, Steering, Term
+from sas_core.steering.spec import Lane, Nonlinearity, Sampling, SteeredTokens
 from sas_core.vectors.schema import VectorFile
 
 if TYPE_CHECKING:
-    from sas_core.steering.lanes import Done, LaneResult
+    from sas_core.steering.engine import Engine
+    from sas_core.steering.lanes import Done, LaneResult, Request
+    from sas_core.steering.zone import Zone
 
 
 @takes_engine
@@ -31,7 +35,11 @@ def steer(
     ] = None,
     latent: Annotated[
         list[str] | None,
-        typer.Option(metavar="INDEX:VALUE", help="A single latent and what is added to it; may be repeated."),
+        typer.Option(
+            metavar="INDEX:VALUE[:MODE][:GATE]",
+            help="A single latent and what is added to it; with a MODE the value it is set to (clamp), the "
+            "share removed (ablate), or by what part it is raised (scale). May be repeated.",
+        ),
     ] = None,
     scale: Annotated[
         float | None,
@@ -43,6 +51,15 @@ def steer(
             metavar="<float>",
             help="One for each --vector, in their order; may be repeated.",
             show_default="1 each",
+        ),
+    ] = None,
+    how: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODE[:GATE]",
+            help="What each --vector does, in their order: add, clamp, scale or ablate; and when: "
+            "LATENT>VALUE, firstN (generated tokens), answer or always.",
+            show_default="add each",
         ),
     ] = None,
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
@@ -67,72 +84,71 @@ def steer(
         Nonlinearity | None,
         typer.Option(help="What steered latents pass through.", show_default="as the vector says"),
     ] = None,
+    zone: Annotated[
+        bool, typer.Option("--zone", help="Sweep the strength instead: where does the text fall apart?")
+    ] = False,
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="With --zone: the lambdas.", show_default="0.1 to 1 of the residual's norm"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a prompt unsteered and steered, side by side, with a receipt of what was changed."""
+    if scales is not None and not zone:
+        raise BadInput("--scales are the strengths of a sweep; give --zone too, or --scale for one strength.")
     vectors = [read_vector(path) for path in vector or ()]
-    terms = (*_vector_terms(vectors, strength or ()), *map(_latent_term, latent or ()))
-    if not terms:
-        raise BadInput("There is nothing to steer with; give --vector FILE or --latent INDEX:VALUE.")
-    steering = Steering(
-        terms,
-        _scale(scale, vectors, terms),
-        nonlinearity or _agreed(vectors, "nonlinearity", "relu"),
-        tokens or _agreed(vectors, "steered_tokens", "generated"),
-    )
-    sampling = _sampling(greedy, temperature, top_p, seed, max_new_tokens)
+    steering = steering_from(
+        vectors, strength or (), how or (), latent or (),
+        scale=scale, nonlinearity=nonlinearity, tokens=tokens,
+    )  # fmt: skip
+    sampling, sweep = _sampling(greedy, temperature, top_p, seed, max_new_tokens), parse_scales(scales)
     prompt = read_text_option(prompt, "prompt")
     with quiet():
         from sas_core.steering.lanes import Request
-        from sas_core.vectors.build import check_belongs
 
         engine = loading.engine()
-        for file in vectors:
-            for difference in check_belongs(file, engine):
-                note(f"Warning: {difference.sentence}")
-        lanes = (Lane("unsteered"), Lane("steered", steering))
-        with working("Writing both answers"):
-            done = engine.run(Request(prompt, lanes, sampling, chat, system))
+        _warn_of_differences(vectors, engine)
+        request = Request(prompt, (Lane("unsteered"), Lane("steered", steering)), sampling, chat, system)
+        found = _sweep(engine, request, sweep) if zone else _both(engine, request)
+    _show(found, engine, as_json=as_json)
+
+
+def _warn_of_differences(vectors: Sequence[VectorFile], engine: "Engine") -> None:
+    from sas_core.vectors.build import check_belongs
+
+    for file in vectors:
+        for difference in check_belongs(file, engine):
+            note(f"Warning: {difference.sentence}")
+
+
+def _both(engine: "Engine", request: "Request") -> "Done":
+    with working("Writing both answers"):
+        return engine.run(request)
+
+
+def _sweep(engine: "Engine", request: "Request", scales: tuple[float, ...] | None) -> "Zone":
+    from sas_core.steering.zone import find_zone
+
+    steering = request.lanes[1].steering
+    with working("Writing at every strength"):
+        return find_zone(engine, steering, request, scales)
+
+
+def _show(found: "Done | Zone", engine: "Engine", *, as_json: bool) -> None:
+    """Results go to stdout, so this stands outside `quiet`."""
+    from sas_core.steering.zone import Zone
+
+    if isinstance(found, Zone):
+        if as_json:
+            return show_json(zone_document(found))
+        show(zone_table(found))
+        return note(f"{zone_sentence(found)} {found.rule} {placed(engine)}")
     if as_json:
-        return show_json(_document(done))
-    show(*(_panel(lane) for lane in done.lanes))
-    return note(f"{_receipt(done.lanes[1])} {placed(engine)}")
-
-
-def _vector_terms(vectors: Sequence[VectorFile], strengths: Sequence[float]) -> list[Term]:
-    if strengths and len(strengths) != len(vectors):
-        raise BadInput(
-            f"{len(strengths)} --strength for {len(vectors)} --vector; give one for each, or none at all."
-        )
-    return [
-        Term(vector.name, tuple(f.index for f in vector.features), tuple(f.value for f in vector.features), s)
-        for vector, s in zip(vectors, strengths or [1.0] * len(vectors), strict=True)
-    ]
-
-
-def _latent_term(text: str) -> Term:
-    index, _, value = text.partition(":")
-    try:
-        number, added = int(index), float(value)
-    except ValueError:
-        raise BadInput(f"--latent {text!r} is not INDEX:VALUE, such as 812:3.5.") from None
-    return Term(f"latent {number}", (number,), (added,))
-
-
-def _scale(asked: float | None, vectors: Sequence[VectorFile], terms: Sequence[Term]) -> float:
-    """A file says where to start; several together have no such figure."""
-    if asked is not None:
-        return asked
-    return vectors[0].strength if len(vectors) == len(terms) == 1 else 1.0
-
-
-def _agreed(vectors: Sequence[VectorFile], field: str, default: str) -> Any:
-    """What all vectors say of this field. Raises BadInput when they differ and nothing was asked."""
-    said = {getattr(vector, field) for vector in vectors} or {default}
-    if len(said) > 1:
-        option = {"steered_tokens": "--tokens"}.get(field, f"--{field}")
-        raise BadInput(f"The vectors differ in {field} ({', '.join(sorted(said))}); choose with {option}.")
-    return said.pop()
+        return show_json(_document(found))
+    show(*(_panel(lane) for lane in found.lanes))
+    return note(f"{_receipt(found.lanes[1])} {placed(engine)}")
 
 
 def _sampling(

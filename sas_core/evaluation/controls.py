@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sas_core.errors import BadInput
@@ -15,6 +15,7 @@ from sas_core.evaluation.plan import Plan
 from sas_core.evaluation.report import Row
 from sas_core.steering.edit import DenseEdit, Edit, Edited
 from sas_core.steering.engine import Engine
+from sas_core.steering.gates import Gate
 from sas_core.vectors.build import dense_sum, steering_of
 from sas_core.vectors.fields import VectorFile
 
@@ -23,11 +24,11 @@ class Metered:
     """Any edit, with the added norm / residual norm of the tokens it touched, averaged."""
 
     def __init__(self, edit: Edit) -> None:
-        self.edit, self.latents = edit, edit.latents
+        self.edit, self.latents, self.gates = edit, edit.latents, edit.gates
         self.tokens, self._total = 0, 0.0
 
-    def apply(self, residual: Float[Tensor, "n d_in"]) -> Edited:
-        edited = self.edit.apply(residual)
+    def apply(self, residual: Float[Tensor, "n d_in"], places: Int[Tensor, " n"] | None = None) -> Edited:
+        edited = self.edit.apply(residual, places)
         shares = edited.added.norm(dim=-1) / residual.float().norm(dim=-1)
         self.tokens += len(residual)
         self._total += float(shares.sum())
@@ -46,13 +47,14 @@ class MatchedEdit:
     """Adds, at each token, one fixed direction with the norm that another edit would add there."""
 
     latents: tuple[int, ...] = ()
+    gates: tuple[Gate | None, ...] = ()
 
     def __init__(self, edit: Edit, direction: Float[Tensor, " d_in"]) -> None:
         """`direction` has length 1."""
         self._edit, self._direction = edit, direction
 
-    def apply(self, residual: Float[Tensor, "n d_in"]) -> Edited:
-        size = self._edit.apply(residual).added.norm(dim=-1, keepdim=True)
+    def apply(self, residual: Float[Tensor, "n d_in"], places: Int[Tensor, " n"] | None = None) -> Edited:
+        size = self._edit.apply(residual, places).added.norm(dim=-1, keepdim=True)
         added = size * self._direction
         none = added.new_zeros(len(residual), 0)
         return Edited((residual.float() + added).to(residual.dtype), added, none, none)

@@ -25,17 +25,19 @@ class Linear:
         self._parts = list(zip(weights, biases, strict=True))
 
     def __call__(self, x: Float[Tensor, "row pos d"]) -> Float[Tensor, "row pos out"]:
-        flat = x.flatten(0, -2)
-        found = [_product(flat, weight, bias) for weight, bias in self._parts]
-        whole = found[0] if len(found) == 1 else torch.cat(found, dim=-1)
-        return whole.view(*x.shape[:-1], -1)
+        if len(self._parts) == 1:
+            return _product(x, *self._parts[0])
+        return torch.cat([_product(x, weight, bias) for weight, bias in self._parts], dim=-1)
 
 
-def _product(x: Float[Tensor, "n d"], weight: Float[Tensor, "out d"], bias: Tensor | None) -> Tensor:
-    if 1 < len(x) <= _FEW_ROWS and x.dtype == torch.float32 and x.device.type == "cpu":
-        out = (weight @ x.T).T.contiguous()
-        return out if bias is None else out + bias
-    return F.linear(x, weight, bias)
+def _product(
+    x: Float[Tensor, "row pos d"], weight: Float[Tensor, "out d"], bias: Tensor | None
+) -> Float[Tensor, "row pos out"]:
+    rows = x.shape[0] * x.shape[1]
+    if not (1 < rows <= _FEW_ROWS and x.dtype == torch.float32 and x.device.type == "cpu"):
+        return F.linear(x, weight, bias)
+    out = (weight @ x.flatten(0, 1).T).T.reshape(*x.shape[:2], -1).contiguous()
+    return out if bias is None else out + bias
 
 
 class Norm:
@@ -46,11 +48,18 @@ class Norm:
         self._w, self._b = module._parameters.get("w"), module._parameters.get("b")
 
     def __call__(self, x: Tensor) -> Tensor:
-        normalise = F.layer_norm if self._centred else F.rms_norm
-        x = normalise(x.float(), x.shape[-1:], eps=self._eps).to(self._dtype)
+        if self._dtype == torch.float32:
+            return self._normalised(x, self._w, self._b)
+        # transformer-lens rounds to the narrow format before it scales
+        x = self._normalised(x.float(), None, None).to(self._dtype)
         if self._w is None:
             return x
-        return x * self._w if self._b is None else torch.addcmul(self._b, x, self._w)
+        return x * self._w if self._b is None else x * self._w + self._b
+
+    def _normalised(self, x: Tensor, w: Tensor | None, b: Tensor | None) -> Tensor:
+        if self._centred:
+            return F.layer_norm(x, x.shape[-1:], w, b, self._eps)
+        return F.rms_norm(x, x.shape[-1:], w, self._eps)
 
 
 def softcapped(x: Tensor, cap: float) -> Tensor:

@@ -17,14 +17,19 @@ from sas_core.model.chat import PromptTokens, Turns
 from sas_core.model.device import Placement
 from sas_core.model.dictionary import Dictionary
 from sas_core.model.hooked import activations_at, require_hook
+from sas_core.model.known import why_reference
 from sas_core.model.sinks import is_sink
 from sas_core.steering.edit import Edit, SparseEdit
+from sas_core.steering.finite import find_fault
 from sas_core.steering.generate import Decoder
 from sas_core.steering.hook import typical_norm
-from sas_core.steering.lanes import Done, Event, LaneResult, LaneText, Request, Update, Waiting
+from sas_core.steering.lanes import Done, Event, LaneResult, LaneText, Request, Update, Waiting, one_region
+from sas_core.steering.operations import acts
+from sas_core.steering.prefix import Prefixes
 from sas_core.steering.queue import Ticket, TicketQueue
 from sas_core.steering.receipt import Receipt, require_effect
 from sas_core.steering.score import completion_logprobs
+from sas_core.steering.share import added_share
 from sas_core.steering.spec import Lane, Sampling, SteeredTokens, Steering, canonical_key
 
 _STORED_ANSWERS = 64
@@ -47,7 +52,10 @@ class Engine:
         ordinary = self.turns.encode(_ORDINARY, chat=False).ids
         self._check_width(ordinary)
         self.typical_norm = typical_norm(model, self.hook_name, ordinary)
+        # why the slower reference path decodes, as a clause; None where the fast one does
+        self.why_reference = why_reference(model, self.hook_name)
         self.queue = TicketQueue()
+        self._prefixes = Prefixes()
         self._unsteered: OrderedDict[str, LaneResult] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -60,7 +68,7 @@ class Engine:
         """
         prompt = self.turns.encode(request.prompt, chat=request.chat, system=request.system)
         self._check_room(prompt, request.sampling)
-        tokens = _one_region(request.lanes)
+        tokens = one_region(request.lanes)
         edits = [self.edit_for(lane.steering) for lane in request.lanes]
         stored = self._stored(prompt, request, edits)
         with self.queue.turn(session) as ticket:
@@ -69,34 +77,27 @@ class Engine:
         yield done
 
     def run(self, request: Request, session: str = "") -> Done:
-        """Generate to the end. Raises NoEffect when a lane's non-zero strength changed nothing."""
+        """Generate to the end.
+
+        Raises NoEffect when a lane's non-zero strength changed nothing, BadInput when its activations stopped
+        being finite numbers.
+        """
         with closing(self.stream(request, session)) as events:
             done = next(e for e in events if isinstance(e, Done))
         for lane in done.lanes:
             if lane.problem:
-                raise NoEffect(lane.problem)
+                raise (BadInput if lane.stop == "not finite" else NoEffect)(lane.problem)
         return done
 
     def edit_for(self, steering: Steering | None) -> Edit | None:
         """The edit of a lane, or None where nothing is added (unsteered, or every strength zero)."""
-        if steering is None or not steering.added():
+        if steering is None or not acts(steering):
             return None
         return SparseEdit(self.dictionary, steering)
 
     def added_share(self, steering: Steering) -> float:
-        """Norm of `sum lambda v_i W_dec[i]` over the typical residual norm: the most that can be added.
-
-        Suppressed latents count in full although they can only be switched off, hence "at most".
-        """
-        added = steering.added()
-        if not added:
-            return 0.0
-        rows = self.dictionary.W_dec_rows(torch.tensor(list(added)))
-        values = torch.tensor(list(added.values()), device=rows.device)
-        length = float((values @ rows).norm())
-        if self.dictionary.identity.normalize_activations in ("layer_norm", "constant_norm_rescale"):
-            return length / self.dictionary.identity.d_in**0.5
-        return length / self.typical_norm
+        """`steering.share.added_share` on this engine: the most that can be added, in residual norms."""
+        return added_share(self.dictionary, self.typical_norm, steering)
 
     @contextmanager
     def turn(self, session: str = "") -> Iterator[Ticket]:
@@ -122,8 +123,7 @@ class Engine:
         prompt = self.turns.encode(request.prompt, chat=request.chat, system=request.system)
         tokens = lane.steering.tokens if lane.steering else "generated"
         with self.queue.turn() as ticket:
-            while not ticket.wait(0.1):
-                pass
+            ticket.wait_turn()
             edits = [self.edit_for(lane.steering), None]
             steered, plain = self.completion_logprobs(prompt, result.token_ids, edits, tokens)
         return tuple((steered - plain).tolist())
@@ -158,6 +158,7 @@ class Engine:
         decoder = Decoder(
             self.model, self.hook_name, prompt, [edits[i] for i in running], request.sampling,
             tokens=tokens, stop_ids=self.turns.stop_ids, typical_norm=self.typical_norm,
+            prefixes=self._prefixes,
         )  # fmt: skip
         if stored:
             yield Update(standing())
@@ -170,13 +171,30 @@ class Engine:
                 yield Update(standing())
         receipts = dict(zip(running, decoder.receipts(), strict=True))
         lanes = tuple(
-            stored.get(i) or self._finish(text, request.lanes[i], receipts[i]) for i, text in enumerate(texts)
+            stored.get(i) or self._finish(text, prompt, request.lanes[i], edits[i], tokens, receipts[i])
+            for i, text in enumerate(texts)
         )
         self._store(prompt, request, edits, lanes)
         return Done(lanes, prompt.ids)
 
-    def _finish(self, text: LaneText, lane: Lane, receipt: Receipt | None) -> LaneResult:
+    def _finish(
+        self,
+        text: LaneText,
+        prompt: PromptTokens,
+        lane: Lane,
+        edit: Edit | None,
+        tokens: SteeredTokens,
+        receipt: Receipt | None,
+    ) -> LaneResult:
         problem = None
+        if text.stop == "not finite":
+            fault = find_fault(
+                self.model, self.hook_name, prompt, text.ids, edit,
+                tokens=tokens, typical_norm=self.typical_norm,
+            )  # fmt: skip
+            return text.result(
+                None, fault.sentence(lane, len(text.ids), self.hook_name, self.placement.dtype)
+            )
         if receipt is not None:
             try:
                 require_effect(receipt, lane)
@@ -240,10 +258,3 @@ def _scale(lane: Lane) -> float:
 def _wait(ticket: Ticket) -> Iterator[Waiting]:
     while not ticket.wait(0.1):
         yield Waiting(ticket.position)
-
-
-def _one_region(lanes: Sequence[Lane]) -> SteeredTokens:
-    regions = {lane.steering.tokens for lane in lanes if lane.steering}
-    if not lanes or len(regions) > 1:
-        raise BadInput("Give at least one lane, and the same steered tokens to all lanes of one run.")
-    return regions.pop() if regions else "generated"

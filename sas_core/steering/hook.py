@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sas_core.errors import HookNeverRan
@@ -14,43 +14,66 @@ from sas_core.model.hooked import require_hook
 from sas_core.model.sinks import is_sink
 from sas_core.steering.edit import Edit
 from sas_core.steering.receipt import Meter
+from sas_core.steering.together import gather
 
 
 @dataclass
 class SteeredRows:
-    """The state of one run: which rows are edited by what, and whether this forward is steered at all."""
+    """The state of one run: which rows are edited by what, and whether this forward is steered at all.
+
+    `place` says which generated token the next active forward's first position chooses: 0 the first one,
+    negative inside the prompt. It moves on by itself; gates on generated tokens are read from it.
+    """
 
     edits: Sequence[Edit | None]
     typical_norm: float
+    place: int = 0
     active: bool = True
     decoding: bool = False
     fired: int = 0
 
     def __post_init__(self) -> None:
-        self.meters = [None if e is None else Meter(e.latents) for e in self.edits]
+        self.meters = [None if e is None else Meter(e.latents, e.gates) for e in self.edits]
+        self._together, self._alone = gather(self.edits, self.meters)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone; the meters of the others are left with whoever holds them."""
+        self.edits = [self.edits[i] for i in rows]
+        self.meters = [self.meters[i] for i in rows]
+        self._together, self._alone = gather(self.edits, self.meters)
 
     def __call__(self, value: Tensor, hook: Any) -> Tensor | None:
         """The hook function. `value`: `[row, pos, ...]`; rows without an edit come back untouched."""
         self.fired += 1
-        if not self.active or not any(self.edits):
+        if not self.active:
+            return None
+        places = torch.arange(self.place, self.place + value.shape[1], device=value.device)
+        self.place += value.shape[1]
+        if not any(self.edits):
             return None
         steered = value.clone()
         flat = steered.flatten(start_dim=2)
         sinks = is_sink(flat, self.typical_norm)
-        for row, (edit, meter) in enumerate(zip(self.edits, self.meters, strict=True)):
-            if edit is not None:
-                flat[row] = self._edit_row(flat[row], sinks[row], edit, meter)
+        for group in self._together:
+            flat[group.rows] = group.apply(flat[group.rows], sinks[group.rows], decoding=self.decoding)
+        for row in self._alone:
+            flat[row] = self._edit_row(flat[row], places, sinks[row], self.edits[row], self.meters[row])
         return flat.view(value.shape)
 
     def _edit_row(
-        self, row: Float[Tensor, "pos d_in"], sink: Bool[Tensor, " pos"], edit: Edit, meter: Meter
+        self,
+        row: Float[Tensor, "pos d_in"],
+        places: Int[Tensor, " pos"],
+        sink: Bool[Tensor, " pos"],
+        edit: Edit,
+        meter: Meter,
     ) -> Float[Tensor, "pos d_in"]:
         keep = ~sink
         meter.sinks += int(sink.sum())
         original = row[keep]
         if not len(original):
             return row
-        edited = edit.apply(original)
+        edited = edit.apply(original, places[keep])
         meter.record(original, edited, edit.read(edited.residual), decoding=self.decoding)
         return row.masked_scatter(keep.unsqueeze(-1), edited.residual)
 
@@ -62,8 +85,15 @@ def steering_hook(model: Any, hook_name: str, rows: SteeredRows) -> Iterator[Ste
     Raises BadInput for an unknown hook name.
     """
     require_hook(model, hook_name)
-    with model.hooks(fwd_hooks=[(hook_name, rows)]):
+    point = model.hook_dict[hook_name]
+    # not `model.hooks`: leaving that visits every hook point of the model, which takes as long as a token
+    point.add_hook(rows)
+    ours = point.fwd_hooks[-1]
+    try:
         yield rows
+    finally:
+        ours.hook.remove()
+        point.fwd_hooks = [handle for handle in point.fwd_hooks if handle is not ours]
 
 
 def require_fired(rows: SteeredRows, forwards: int) -> None:

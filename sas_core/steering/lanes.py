@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sas_core.errors import BadInput
 from sas_core.model.chat import Message, Turns
 from sas_core.steering.generate import Chosen, StopReason
 from sas_core.steering.receipt import Receipt
-from sas_core.steering.spec import Lane, Sampling
+from sas_core.steering.spec import Lane, Sampling, SteeredTokens
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Request:
 
 @dataclass(frozen=True)
 class LaneResult:
-    """One finished (or stopped) lane. `problem` is set when a non-zero strength changed nothing."""
+    """One finished (or stopped) lane.
+
+    `problem` is set when a non-zero strength changed nothing, and when activations were not finite.
+    """
 
     name: str
     scale: float
@@ -78,6 +82,9 @@ class LaneText:
     _shown: int = 0
 
     def add(self, chosen: Chosen, turns: Turns) -> None:
+        if chosen.stop == "not finite":
+            self.stop = chosen.stop
+            return
         self.ids.append(chosen.token_id)
         self.logprobs.append(chosen.logprob)
         self.stop = chosen.stop
@@ -103,3 +110,11 @@ def first_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
         if a != b:
             return position
     return None
+
+
+def one_region(lanes: Sequence[Lane]) -> SteeredTokens:
+    """The steered tokens of all lanes. Raises BadInput when there is no lane, or they differ."""
+    regions = {lane.steering.tokens for lane in lanes if lane.steering}
+    if not lanes or len(regions) > 1:
+        raise BadInput("Give at least one lane, and the same steered tokens to all lanes of one run.")
+    return regions.pop() if regions else "generated"

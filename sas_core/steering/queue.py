@@ -36,6 +36,11 @@ class Ticket:
         """Wait at most so long; True when it is this ticket's turn. Raises Cancelled when replaced."""
         return self._queue.wait(self, seconds)
 
+    def wait_turn(self) -> None:
+        """Wait as long as it takes. Raises Cancelled when replaced."""
+        while not self.wait(0.1):
+            pass
+
     def check(self) -> None:
         """Raise Cancelled if a newer request of the same session, or Stop, has replaced this one."""
         if self.cancelled:

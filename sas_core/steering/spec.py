@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from sas_core.errors import BadInput
 from sas_core.settings import setting
+from sas_core.steering.gates import MODES, Gate, Mode
 
 Nonlinearity = Literal["relu", "jumprelu", "none"]
 SteeredTokens = Literal["generated", "after-instruction", "all"]
@@ -18,14 +19,22 @@ LARGEST_STRENGTH = 1e4
 
 @dataclass(frozen=True)
 class Term:
-    """A named sparse direction `v` (a SAS vector, or one latent) and its own strength."""
+    """A named sparse direction `v` (a SAS vector, or one latent), its own strength, what it does and when.
+
+    With `lambda` the steering's scale, latent i is, by `mode`: `add` raised by `lambda strength v_i` (SAS);
+    `clamp` set to that number; `scale` multiplied by `1 + lambda strength sign(v_i)`; `ablate` rid of the
+    share `lambda strength`, at most all of it. docs/steering.md has the formulas in full.
+    """
 
     name: str
     indices: tuple[int, ...]
     values: tuple[float, ...]
     strength: float = 1.0
+    mode: Mode = "add"
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
+        _one_of("mode", self.mode, MODES)
         if not self.indices or len(self.indices) != len(self.values):
             raise BadInput(f"{self.name} has no latents to steer with; choose a vector that keeps some.")
         if not all(math.isfinite(v) for v in (*self.values, self.strength)):
@@ -39,7 +48,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Steering:
-    """Several terms under one sigma: `f + scale * sum_k strength_k v_k` (sas.md, "Applying it")."""
+    """Several terms under one sigma; in SAS `sigma(f + scale * sum_k strength_k v_k)`."""
 
     terms: tuple[Term, ...]
     scale: float = 1.0
@@ -53,9 +62,11 @@ class Steering:
         _one_of("steered tokens", self.tokens, get_args(SteeredTokens))
 
     def added(self) -> dict[int, float]:
-        """Latent -> `lambda * v`, summed over terms; zeros left out."""
+        """Latent -> `lambda * v`, summed over the terms of mode add as if every gate were open; no zeros."""
         total: dict[int, float] = {}
         for term in self.terms:
+            if term.mode != "add":
+                continue
             for index, value in zip(term.indices, term.values, strict=True):
                 total[index] = total.get(index, 0.0) + self.scale * term.strength * value
         return {index: value for index, value in sorted(total.items()) if value != 0.0}

@@ -1,25 +1,29 @@
 """The steering tray: chosen vectors and latents with strengths. One immutable value, the same on every page.
 
-Its URL form is `sea:2;812@3.1:1` - a vector by name, a latent by index @ typical activation, each with a
-strength - so that a setting can be shared. What a URL says is user input and is checked here.
+Its URL form is `sea:2;812@3.1:1:clamp:first8` - a vector by name, a latent by index @ typical activation,
+each with a strength and, if it is no plain addition, a mode and a gate - so that a setting can be shared.
+What a URL says is user input and is checked here.
 """
 
 import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote, unquote
 
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.settings import setting
+from sas_core.steering.gates import Gate, Mode, parse_how, spell_how
 from sas_core.steering.spec import Nonlinearity, SteeredTokens, Steering, Term
 
+_MOST_PROBLEMS = 5
 _LATENT = re.compile(r"(\d+)@([0-9.eE+-]+)")
 
 
 @dataclass(frozen=True)
 class TrayItem:
-    """A vector (by name) or a latent (by index), its values at strength 1, and its strength."""
+    """A vector (by name) or a latent (by index), its values at strength 1, its strength, mode and gate."""
 
     key: str
     label: str
@@ -27,13 +31,16 @@ class TrayItem:
     values: tuple[float, ...]
     strength: float = 1.0
     on: bool = True
+    mode: Mode = "add"
+    gate: Gate | None = None
 
     @property
     def is_latent(self) -> bool:
         return self.key.startswith("latent:")
 
     def term(self) -> Term:
-        return Term(self.label, self.indices, self.values, self.strength)
+        """The item as a term. Raises BadInput for a strength or value that cannot be used."""
+        return Term(self.label, self.indices, self.values, self.strength, self.mode, self.gate)
 
 
 def latent_item(index: int, typical: float, label: str = "", strength: float = 1.0) -> TrayItem:
@@ -74,21 +81,27 @@ class Tray:
         return Tray(tuple(item for item in self.items if item.key != key))
 
     def set_strength(self, key: str, strength: float) -> "Tray":
-        if not math.isfinite(strength):
-            raise BadInput("A strength must be a finite number.")
-        return Tray(tuple(replace(i, strength=strength) if i.key == key else i for i in self.items))
+        """Raises BadInput for a strength that is no number or beyond all use."""
+        return self._change(key, strength=strength)
+
+    def set_mode(self, key: str, mode: Mode) -> "Tray":
+        return self._change(key, mode=mode)
+
+    def set_gate(self, key: str, gate: Gate | None) -> "Tray":
+        return self._change(key, gate=gate)
 
     def switch(self, key: str, on: bool) -> "Tray":
-        return Tray(tuple(replace(i, on=on) if i.key == key else i for i in self.items))
+        return self._change(key, on=on)
 
     def split(self, key: str) -> "Tray":
-        """Replace a vector by its latents, each at the vector's strength, so that each gets a slider."""
+        """Replace a vector by its latents, each as the vector was steered, so that each gets a slider."""
         whole = self.get(key)
         if whole is None:
             return self
         rest = self.remove(key)
         for index, value in zip(whole.indices, whole.values, strict=True):
-            rest = rest.put(latent_item(index, value, f"{whole.label} / {index}", whole.strength))
+            part = latent_item(index, value, f"{whole.label} / {index}", whole.strength)
+            rest = rest.put(replace(part, mode=whole.mode, gate=whole.gate))
         return rest
 
     def steering(
@@ -105,34 +118,56 @@ class Tray:
     @classmethod
     def from_query(cls, text: str, resolve: Callable[[str], TrayItem]) -> tuple["Tray", list[str]]:
         """Parse the URL form; `resolve` finds a vector by name. Returns the tray and what was left out."""
-        tray, problems = cls(), []
-        for part in filter(None, text.split(";")):
+        tray, problems, limit = cls(), [], int(setting("max_tray_items"))
+        parts = [part for part in text.split(";") if part]
+        for part in parts:
+            if len(tray) == limit:
+                problems.append(
+                    f"The link names {len(parts)} items; the tray holds {limit}, the rest was left out."
+                )
+                break
             try:
                 tray = tray.put(_parse(part, resolve))
             except SteerscopeError as error:
                 problems.append(str(error))
+        if len(problems) > _MOST_PROBLEMS:
+            more = len(problems) - _MOST_PROBLEMS
+            problems[_MOST_PROBLEMS:] = [f"{more} more entries of the link were left out."]
         return tray, problems
+
+    def _change(self, key: str, **fields: Any) -> "Tray":
+        changed = Tray(tuple(replace(i, **fields) if i.key == key else i for i in self.items))
+        for item in changed.items:
+            if item.key == key:
+                item.term()
+        return changed
 
 
 def _spell(item: TrayItem) -> str:
+    name = quote(item.label, safe="")
     if item.is_latent:
-        return f"{item.indices[0]}@{item.values[0]:.6g}:{item.strength:.6g}"
-    return f"{quote(item.label, safe='')}:{item.strength:.6g}"
+        name = f"{item.indices[0]}@{item.values[0]:.6g}"
+    return ":".join([name, f"{item.strength:.6g}", *spell_how(item.mode, item.gate)])
 
 
 def _parse(part: str, resolve: Callable[[str], TrayItem]) -> TrayItem:
-    name, _, tail = part.rpartition(":")
+    name, *rest = part.split(":")
+    found = _LATENT.fullmatch(name)
     try:
-        strength = float(tail)
-        found = _LATENT.fullmatch(name)
+        strength = float(rest[0])
         typical = float(found.group(2)) if found else 1.0
-    except ValueError:
-        strength, typical, found = math.nan, 1.0, None
+    except (ValueError, IndexError):
+        strength = typical = math.nan
     if not name or not math.isfinite(strength) or not math.isfinite(typical):
-        raise BadInput(f"The link's tray entry {part[:40]!r} is not NAME:STRENGTH and was left out.")
-    if found:
-        return latent_item(int(found.group(1)), typical, strength=strength)
-    return replace(resolve(unquote(name)), strength=strength)
+        raise BadInput(
+            f"The link's tray entry {part[:40]!r} is not NAME:STRENGTH, perhaps with :MODE and :GATE, "
+            "and was left out."
+        )
+    mode, gate = parse_how(rest[1:])
+    item = latent_item(int(found.group(1)), typical) if found else resolve(unquote(name))
+    item = replace(item, strength=strength, mode=mode, gate=gate)
+    item.term()
+    return item
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sas_core.errors import BadInput, Mismatch
+from sas_core.steering.gates import spell_how
 from sas_core.steering.tray import Tray
 from sas_core.vectors.fields import MAX_NAME_CHARS, VectorFile
 
@@ -131,8 +132,16 @@ def odd_settings(parts: Sequence[Part]) -> tuple[str, ...]:
 def tray_values(tray: Tray) -> tuple[dict[int, float], dict[int, str]]:
     """A tray's sum per latent at global strength 1, and the labels of its single latents.
 
-    Raises BadInput when nothing in the tray is switched on with a strength other than zero.
+    Raises BadInput when nothing in the tray is switched on with a strength other than zero, and for an item
+    that does not add or that has a gate: a vector file holds what is added, always.
     """
+    for item in tray:
+        if item.on and (item.mode != "add" or item.gate is not None):
+            how = " ".join(spell_how(item.mode, item.gate))
+            raise BadInput(
+                f"{item.label} is steered with {how}, which a vector file cannot say; switch it off or set "
+                "it to add without a gate."
+            )
     values = tray.steering(1.0).added()
     if not values:
         raise BadInput("The tray steers with nothing; put something in it, or give it a strength.")

@@ -20,7 +20,7 @@ import torch
 
 from sas_core.atlas import build as module
 from sas_core.atlas.build import BuildSpec, build
-from sas_core.atlas.files import facts_of
+from sas_core.atlas.store import read_made_of
 from sas_core.errors import SteerscopeError
 from sas_core.model.presets import custom_preset, load_engine
 from sas_core.steering.engine import Engine
@@ -86,7 +86,7 @@ def attempt(engine: Engine, spec: BuildSpec, path: Path, steps: int, pause: floa
 
 def held(path: Path) -> tuple[int | None, bool]:
     try:
-        facts = facts_of(path)
+        facts = read_made_of(path)
     except SteerscopeError:
         return None, False
     return facts.windows, facts.finished is not None

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from sqlite_utils.db import Database
 
 from sas_core.atlas import build as module
 from sas_core.atlas import firing
 from sas_core.atlas.build import BuildSpec, Progress, build
-from sas_core.atlas.files import facts_of
 from sas_core.atlas.firing import read_batch
+from sas_core.atlas.migrations import MIGRATIONS
+from sas_core.atlas.store import read_made_of
 from sas_core.atlas.windows import BLOCK, Window, batches
 from sas_core.errors import BadInput, Cancelled, Unavailable
 from sas_core.model.dictionary import Dictionary
@@ -157,7 +160,7 @@ def test_everything_the_file_says_equals_brute_force_from_dense_activations(sink
     expected = expect(sinking, windows)
     check_says(path, expected, pieces(sinking))
 
-    made = facts_of(path)
+    made = read_made_of(path)
     special = sum(int((~w.keep).sum()) for w in windows)
     excluded = expected.tokens_read - expected.tokens_seen
     assert (made.tokens_read, made.tokens_seen) == (expected.tokens_read, expected.tokens_seen)
@@ -231,7 +234,7 @@ def test_reading_window_by_window_without_padding_gives_the_same_within_rounding
         contexts = db.execute(
             "SELECT latent, window, peak, max, positions, activations FROM contexts"
         ).fetchall()
-    assert facts_of(path).tokens_seen == seen
+    assert read_made_of(path).tokens_seen == seen
     assert [row[0] for row in latents] == pytest.approx((together > 0).sum(0).tolist(), abs=1)
     for column, expected in ((1, together.sum(0)), (2, (together**2).sum(0)), (3, together.max(0))):
         assert [row[column] for row in latents] == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-3)
@@ -271,7 +274,7 @@ def test_for_an_sae_trained_with_bos_each_window_begins_with_it_and_it_never_cou
     assert len(stored) > 50
     for ids, excluded in stored:
         assert np.frombuffer(ids, "<u4")[0] == bos and np.frombuffer(excluded, "<u2")[0] == 0
-    assert facts_of(path).special_excluded >= len(windows)
+    assert read_made_of(path).special_excluded >= len(windows)
 
 
 def test_codes_computed_a_few_tokens_at_a_time_say_the_same(engine, spec, whole, tmp_path, monkeypatch):
@@ -290,7 +293,7 @@ def test_a_limit_reads_exactly_so_many_tokens_or_all_there_are(engine, rows, cor
     for step in build(engine, spec, tmp_path / "a.db"):
         assert step.share is not None and 0 <= step.share <= 1
     in_all = sum(len(w.ids) for w in cut(engine, rows))
-    assert facts_of(tmp_path / "a.db").tokens_read == min(limit, in_all)
+    assert read_made_of(tmp_path / "a.db").tokens_read == min(limit, in_all)
 
 
 def test_progress_grows_and_its_sentence_says_how_far_and_how_long(engine, spec, tmp_path):
@@ -321,7 +324,7 @@ def test_somebody_who_reads_while_the_end_is_written_spoils_nothing(engine, spec
         assert reader.execute("SELECT count(*) FROM made_of").fetchone()[0] > 20
         for _ in steps:
             pass
-    assert facts_of(tmp_path / "b.db").finished
+    assert read_made_of(tmp_path / "b.db").finished
     assert everything(tmp_path / "b.db") == whole
 
 
@@ -339,10 +342,10 @@ def stop_after(steps: int, *args, **options) -> None:
 def test_stopped_and_resumed_is_the_same_as_uninterrupted(engine, spec, whole, tmp_path, steps):
     path = tmp_path / "a.db"
     stop_after(steps, engine, spec, path)
-    part = facts_of(path)
+    part = read_made_of(path)
     assert part.windows == steps * BLOCK and not part.finished
     stop_after(1, engine, spec, path, resume=True)
-    assert facts_of(path).windows == (steps + 1) * BLOCK
+    assert read_made_of(path).windows == (steps + 1) * BLOCK
     first = next(running := build(engine, spec, path, resume=True))
     assert first.tokens > part.tokens_read
     for _ in running:
@@ -355,7 +358,7 @@ def test_stopped_while_the_tables_are_written_and_resumed_is_the_same(engine, sp
     running = build(engine, spec, path)
     assert any(step.stage == "finishing" for step in running), "suspended in the first of these steps"
     running.close()
-    assert not facts_of(path).finished
+    assert not read_made_of(path).finished
     assert everything(path)["latents"] == [] and everything(path)["state"]
     finished(engine, spec, path, resume=True)
     assert everything(path) == whole
@@ -368,7 +371,7 @@ def test_with_a_limit_and_bos_too(engine, corpus, tmp_path):
     stop_after(2, other, spec, tmp_path / "a.db")
     finished(other, spec, tmp_path / "a.db", resume=True)
     assert everything(tmp_path / "a.db") == everything(tmp_path / "whole.db")
-    made = facts_of(tmp_path / "a.db")
+    made = read_made_of(tmp_path / "a.db")
     assert made.tokens_read - made.windows == 1_501, "the limit does not count BOS"
 
 
@@ -390,7 +393,7 @@ def test_a_fault_inside_a_block_leaves_what_was_whole_before(engine, spec, tmp_p
     monkeypatch.setattr(module, "read_batch", failing)
     with pytest.raises(torch.OutOfMemoryError):
         finished(engine, spec, path)
-    assert facts_of(path).windows == BLOCK and asked == 6
+    assert read_made_of(path).windows == BLOCK and asked == 6
     finished(engine, spec, path, resume=True)
     assert everything(path) == everything(tmp_path / "small.db")
 
@@ -415,8 +418,37 @@ def test_cancelled_by_a_newer_request_of_its_session_it_can_be_resumed(engine, s
         newer = engine.queue.enter("mine")
         waiting.join(30)
         engine.queue.leave(newer)
-    assert len(failed) == 1 and facts_of(path).tokens_seen == 0, "nothing was due to be committed"
+    assert len(failed) == 1 and read_made_of(path).tokens_seen == 0, "nothing was due to be committed"
     finished(engine, spec, path, resume=True)
+    assert everything(path) == whole
+
+
+@pytest.mark.parametrize("last", ["m001_what_it_is_made_of", "m004_together", None])
+def test_a_file_whose_tables_were_just_being_made_is_begun_anew(engine, spec, whole, tmp_path, last):
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as db:
+        MIGRATIONS.apply(Database(db), stop_before=last)
+    finished(engine, spec, path, resume=last is None)
+    assert everything(path) == whole
+
+
+def test_what_a_file_is_made_of_is_written_whole_or_not_at_all(engine, spec, whole, tmp_path, monkeypatch):
+    """A kill while the facts are written must not leave a file that says only half of them."""
+    path, written = tmp_path / "a.db", []
+
+    def half(value: object) -> str:
+        written.append(value)
+        if len(written) == 10:
+            raise KeyboardInterrupt
+        return json.dumps(value)
+
+    monkeypatch.setattr("sas_core.atlas.made_of.json", SimpleNamespace(dumps=half, loads=json.loads))
+    with pytest.raises(KeyboardInterrupt):
+        finished(engine, spec, path)
+    monkeypatch.undo()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM made_of").fetchone() == (0,)
+    finished(engine, spec, path)
     assert everything(path) == whole
 
 
@@ -433,7 +465,7 @@ def test_an_unfinished_atlas_is_not_gone_on_with_unless_asked(engine, spec, tmp_
     path = tmp_path / "a.db"
     stop_after(2, engine, spec, path)
     before = everything(path)
-    read = facts_of(path).tokens_read
+    read = read_made_of(path).tokens_read
     assert f"({read:,} tokens read); go on with --resume" in refusal(engine, spec, path)
     assert everything(path) == before
 
@@ -517,7 +549,7 @@ def test_a_text_without_anything_to_count_costs_a_sentence_and_the_mended_text_t
         assert "holds no text that can be counted" in refusal(engine, spec, path)
     corpus.write_text('{"text": "a sea"}')
     finished(engine, spec, path)
-    made = facts_of(path)
+    made = read_made_of(path)
     assert made.finished and made.tokens_read == len(encode_text(engine, "a sea")) and made.documents == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sas_core.atlas.files import facts_of
+from sas_core.atlas.store import read_made_of
 from tests.atlas.killing import WHOLE
 from tests.atlas.table_rows import everything
 from tests.helpers import build_sae
@@ -56,9 +56,9 @@ def test_killed_at_twenty_points_and_resumed_the_content_is_that_of_an_uninterru
     files = sorted({kill["file"] for kill in kills})
     assert len(files) > 2
     for name in files:
-        assert facts_of(folder / name).finished
+        assert read_made_of(folder / name).finished
         assert everything(folder / name) == whole, name
-    _check_spread(kills, facts_of(folder / WHOLE).windows)
+    _check_spread(kills, read_made_of(folder / WHOLE).windows)
 
 
 def _check_spread(kills: list[dict], windows: int) -> None:

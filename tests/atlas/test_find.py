@@ -124,9 +124,9 @@ def test_a_build_that_was_killed_is_listed_from_its_log(engine, demo):
     db.close()
     assert (folder / "killed.db-wal").stat().st_size > 0
     assert folder / "killed.db" in find.unfinished(engine)
-    from sas_core.atlas.files import facts_of
+    from sas_core.atlas.store import read_made_of
 
-    assert facts_of(folder / "killed.db").tokens_read == 77
+    assert read_made_of(folder / "killed.db").tokens_read == 77
 
 
 def test_a_new_path_is_free_and_says_what_it_is_of(engine, demo):
@@ -206,7 +206,7 @@ def test_threads_that_start_together_all_get_the_whole_atlas(engine, demo):
 
     def look() -> None:
         path = find.find_atlas(engine)
-        found.append(shipped.facts_of(path))
+        found.append(shipped.read_made_of(path))
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:

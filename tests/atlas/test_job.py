@@ -7,8 +7,8 @@ from collections.abc import Generator
 import pytest
 
 from sas_core.atlas.build import BuildSpec, Progress, build
-from sas_core.atlas.files import facts_of
 from sas_core.atlas.job import BuildJob
+from sas_core.atlas.store import read_made_of
 from sas_core.errors import BadInput
 
 ROWS = {"made_of": "key", "latents": '"index"', "contexts": "latent, band, rank", "windows": "id"}
@@ -80,8 +80,8 @@ def test_a_build_runs_in_the_background_to_a_finished_atlas(engine, job, spec, t
     assert (job.path, job.spec) == (path, spec)
     assert job.wait(120)
     assert (job.state, job.error) == ("done", None)
-    assert job.progress.stage == "finishing" and job.progress.tokens == facts_of(path).tokens_read > 0
-    assert facts_of(path).finished
+    assert job.progress.stage == "finishing" and job.progress.tokens == read_made_of(path).tokens_read > 0
+    assert read_made_of(path).finished
 
 
 def test_while_one_runs_another_is_refused_and_the_first_goes_on(engine, spec, tmp_path):
@@ -117,7 +117,7 @@ def test_a_stopped_build_is_kept_and_resumed_to_the_same_content(engine, spec, t
     assert job.state == "stopping" and job.active
     gate.steps.release(1000)
     assert job.wait(60) and (job.state, job.error) == ("stopped", None)
-    part = facts_of(path)
+    part = read_made_of(path)
     assert not part.finished and part.tokens_read > 0
 
     again = BuildJob()
@@ -126,7 +126,7 @@ def test_a_stopped_build_is_kept_and_resumed_to_the_same_content(engine, spec, t
     whole = tmp_path / "whole.db"
     for _ in build(engine, spec, whole):
         pass
-    assert facts_of(whole).tokens_read > part.tokens_read
+    assert read_made_of(whole).tokens_read > part.tokens_read
     assert content(path) == content(whole)
 
 

@@ -60,13 +60,13 @@ def made_up(seed: int, **chosen: Any) -> Reading:
         drawn = dice.choice(options)
         return chosen.get(name, drawn)
 
-    window, d_sae, k = draw("window", 8, 13, 40), draw("d_sae", 1, 2, 17, 48), draw("k", 1, 2, 6, 200)
-    documents, tokens = draw("documents", *range(1, 31)), draw("tokens", 1, 2, 360)
+    window, d_sae, k = draw("window", 8, 13, 40), draw("d_sae", 1, 2, 17, 17, 48, 48), draw("k", 1, 2, 6, 200)
+    documents, tokens = draw("documents", *range(1, 61)), draw("tokens", 1, 2, 360)
     lengths = [dice.choice([0, 1, 5, window, 2 * window, 3 * window + 1]) for _ in range(documents)]
     texts = [rng.integers(0, tokens, n).astype(np.uint32) for n in lengths]
     texts += [text for text in texts if dice.random() < 0.3]
     windows = _cut(rng, texts, window)
-    step, chance = draw("step", 0.25, 1.0, 1e-6), draw("chance", 0.0, 0.02, 0.3, 1.0)
+    step, chance = draw("step", 0.25, 1.0, 1e-6), draw("chance", 0.0, 0.05, 0.3, 0.3, 1.0)
     dead = rng.random(d_sae) < draw("dead", 0.0, 0.5)
     sinks = [(rng.random(len(w.ids)) < 0.05) & w.keep for w in windows]
     activations = []
@@ -173,8 +173,9 @@ def test_the_thirty_readings_hold_the_cases_they_are_for():
         (n, c["latent"], c["max"]) for n, one in enumerate(expected) for c in one.contexts if not c["band"]
     )
     assert sum(count > 1 for count in tied.values()) > 30, "ties among the strongest"
-    firing = [sum(1 for one in a.T if one.any()) for r in readings for a in r.activations]
-    assert max(firing) == 48
+    firing = [[int((a > 0).any(axis=0).sum()) for a in reading.activations] for reading in readings]
+    assert max(max(one, default=0) for one in firing) == 48, "every latent in one window"
+    assert sum(sum(one) > 300 for one in firing) > 8 and sum(sum(one) == 0 for one in firing) > 2
 
 
 @pytest.mark.parametrize("seed", range(4))

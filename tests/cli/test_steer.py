@@ -274,4 +274,4 @@ def test_a_sweep_is_what_find_zone_gives(
         }  # fmt: skip
     shown = cli(*command)
     assert shown.code == 0 and "perplexity" in shown.out
-    assert "Coherent from scale" in shown.err and "half the residual's" in shown.err
+    assert "Coherent from scale" in shown.err and "at most half the typical residual's norm" in shown.err

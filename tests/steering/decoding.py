@@ -8,6 +8,7 @@ from sas_core.model.dictionary import Dictionary
 from sas_core.steering.edit import SparseEdit
 from sas_core.steering.generate import Chosen, Decoder, Step
 from sas_core.steering.hook import typical_norm
+from sas_core.steering.prefix import Prefixes
 from sas_core.steering.spec import Sampling, SteeredTokens, Steering
 from tests.helpers import term
 
@@ -29,12 +30,13 @@ def decoder_for(
     model: Any, dictionary: Dictionary, steerings: Sequence[Steering | None], *, count: int = COUNT,
     tokens: SteeredTokens = "generated", prompt: PromptTokens = PROMPT,
     stop_ids: frozenset[int] = frozenset(), sampling: Sampling | None = None,
+    prefixes: Prefixes | None = None,
 ) -> Decoder:  # fmt: skip
     hook_name = dictionary.identity.hook_name
     edits = [None if s is None else SparseEdit(dictionary, s) for s in steerings]
     return Decoder(
         model, hook_name, prompt, edits, sampling or Sampling(count), tokens=tokens, stop_ids=stop_ids,
-        typical_norm=typical_norm(model, hook_name, range(3, 60)),
+        typical_norm=typical_norm(model, hook_name, range(3, 60)), prefixes=prefixes,
     )  # fmt: skip
 
 

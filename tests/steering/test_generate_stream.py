@@ -32,7 +32,7 @@ def test_closing_the_generator_takes_the_hook_off_at_once(llama: Any) -> None:
 
 def test_an_edit_that_fails_takes_the_hook_off_as_well(llama: Any) -> None:
     class Failing(SparseEdit):
-        def apply(self, residual: Tensor) -> Edited:
+        def apply(self, residual: Tensor, places: Tensor | None = None) -> Edited:
             raise FloatingPointError
 
     tokens = torch.tensor([PROMPT.ids])
@@ -75,9 +75,9 @@ def test_between_two_steps_the_reader_is_not_in_inference_mode(llama: Any) -> No
     inside: list[bool] = []
 
     class Witness(SparseEdit):
-        def apply(self, residual: Tensor) -> Edited:
+        def apply(self, residual: Tensor, places: Tensor | None = None) -> Edited:
             inside.append(torch.is_inference_mode_enabled() and not residual.requires_grad)
-            return super().apply(residual)
+            return super().apply(residual, places)
 
     decoder = Decoder(
         llama, HOOKS[1], PROMPT, [Witness(build_dictionary("jumprelu"), LANES[1])], Sampling(4),

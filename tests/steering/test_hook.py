@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sas_core.errors import BadInput, HookNeverRan
-from sas_core.steering.edit import SparseEdit
+from sas_core.steering.edit import Edited, SparseEdit
 from sas_core.steering.hook import SteeredRows, require_fired, steering_hook, typical_norm
 from sas_core.steering.spec import Steering
 from tests.helpers import D_MODEL, build_dictionary, hooks_on, slow_edit, term
@@ -117,9 +117,12 @@ def test_after_an_exception_inside_the_context_the_model_is_as_before(llama: Any
 def test_after_an_exception_inside_the_hook_the_model_is_as_before(llama: Any, edit: SparseEdit) -> None:
     plain = _logits(llama)
 
-    rows = SteeredRows([edit] * 3, FAR)
-    rows.meters.pop()  # one meter too few: the hook itself fails
-    with pytest.raises(ValueError, match="shorter"), steering_hook(llama, HOOK, rows):
+    class Failing(SparseEdit):
+        def apply(self, residual: torch.Tensor, places: torch.Tensor | None = None) -> Edited:
+            raise FloatingPointError
+
+    rows = SteeredRows([edit, Failing(build_dictionary("jumprelu"), STEERING), edit], FAR)
+    with pytest.raises(FloatingPointError), steering_hook(llama, HOOK, rows):
         _logits(llama)
 
     assert hooks_on(llama) == []

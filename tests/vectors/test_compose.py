@@ -1,11 +1,13 @@
 """Sums of vectors against dense arithmetic, their overlap against sets, and the tray as a sum."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sas_core.errors import BadInput, Mismatch
+from sas_core.steering.gates import AnswerOnly, FirstTokens
 from sas_core.steering.tray import Tray, latent_item, vector_item
 from sas_core.vectors.compose import (
     Part,
@@ -158,3 +160,15 @@ def test_a_tray_adds_up_over_what_is_on_and_keeps_latent_labels():
 def test_a_tray_that_does_nothing_is_not_saved(tray):
     with pytest.raises(BadInput, match="steers with nothing"):
         tray_values(tray)
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [({"mode": "clamp"}, "clamp"), ({"gate": FirstTokens(8)}, "first8"),
+     ({"mode": "scale", "gate": AnswerOnly()}, "scale answer")],
+)  # fmt: skip
+def test_a_tray_that_does_not_just_add_cannot_be_a_vector(change, how):
+    tray = Tray().put(latent_item(1, 3.0)).put(replace(latent_item(2, 1.0, "ships"), **change))
+    with pytest.raises(BadInput, match=f"ships is steered with {how}, which a vector file cannot say"):
+        tray_values(tray)
+    assert tray_values(tray.switch("latent:2", False))[0] == {1: 3.0}
