@@ -121,7 +121,7 @@ def _draw_none(engine: Engine, fault: AtlasFault | None) -> None:
 def _draw_build(engine: Engine, atlas: Atlas | None) -> None:
     form, about = st.columns([5, 6], gap="large")
     with form:
-        st.markdown("##### Build an atlas of your own text")
+        st.markdown("**Build an atlas of your own text**")
         draw_form(engine)
         draw_unfinished(engine)
     with about:

@@ -43,7 +43,7 @@ def draw_unfinished(engine: Engine) -> None:
     paths = [path for path in unfinished(engine) if not (job.active and path == job.path)]
     if not paths:
         return
-    st.markdown("##### Unfinished builds")
+    st.markdown("**Unfinished builds**")
     for path in paths:
         try:
             _draw_stopped(engine, stopped(path), busy=job.active)

@@ -21,7 +21,7 @@ _TURN, _SAID, _ASIDE = "atlas.labels.turn", "atlas.labels.said", "atlas.aside"
 
 def draw_made_of(atlas: Atlas) -> None:
     """A sentence and the facts behind it."""
-    st.markdown("##### What this atlas is made of")
+    st.markdown("**What this atlas is made of**")
     st.text(made_of_sentence(atlas.made_of))
     show_html(facts_html(_facts(atlas)))
 
@@ -31,7 +31,7 @@ def draw_others(engine: Engine, atlas: Atlas | None) -> None:
     found = [other for other in every(engine) if atlas is None or other.path != atlas.path]
     if not found:
         return
-    st.markdown("##### Other atlases of this model and SAE")
+    st.markdown("**Other atlases of this model and SAE**")
     for other in found:
         _draw_other(engine, other)
 
@@ -59,7 +59,7 @@ def draw_fault(fault: AtlasFault) -> None:
 
 def draw_labels(engine: Engine) -> None:
     """Labels leave and come as JSON Lines; an import overwrites none that is newer."""
-    st.markdown("##### Your labels")
+    st.markdown("**Your labels**")
     sha = engine.dictionary.identity.sha256
     try:
         book = get_labels()

@@ -128,7 +128,7 @@ def _likeness(hit: Hit) -> Result:
 def _by_firing(engine: Engine, atlas: Atlas, text: str) -> Results:
     against = st.session_state[AGAINST].strip() or None
     by = st.session_state[BY]
-    asked = (engine.dictionary.identity.sha256, engine.name, text, against, by)
+    asked = (engine.dictionary.identity.sha256, engine.name, atlas.path, text, against, by)
     known = st.session_state.get(_FIRED)
     if known is None or known[0] != asked:
         with st.spinner("The model reads the text"):

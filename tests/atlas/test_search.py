@@ -80,6 +80,7 @@ def plain_words(text: str) -> list[str]:
 def slow_bm25(rows: dict[int, tuple[str, str]], phrases: list[list[str]], begun: bool) -> dict[int, float]:
     """Okapi BM25 as in SQLite's FTS5 (k1 1.2, b 0.75), weights 4 and 1; `begun`: the last is a prefix."""
     split = {latent: [plain_words(text) for text in texts] for latent, texts in rows.items()}
+    length = {latent: sum(map(len, columns)) for latent, columns in split.items()}
     average = sum(length.values()) / len(length)
 
     def count(words: list[str], phrase: list[str], prefix: bool) -> int:

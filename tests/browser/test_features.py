@@ -15,10 +15,14 @@ CORPUS = "\n".join(
 
 
 def open_features(page: Page, app: str, view: str = "Find") -> None:
-    page.goto(app)
-    page.get_by_role("link", name="Features").click()
+    page.goto(f"{app}/atlas")
     expect(page.get_by_role("heading", name="Features", level=1)).to_be_visible()
     page.get_by_role("radio", name=view, exact=True).click()
+
+
+def settle(page: Page) -> None:
+    """Wait for the end of a run, which would close a popover that is opened during it."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def search(page: Page, text: str) -> None:
@@ -71,7 +75,7 @@ def test_words_find_latents_and_the_card_opens_beside_the_results(page: Page, ap
 def test_what_fires_on_a_text_is_listed_with_that_text(page: Page, app: str):
     open_features(page, app)
     search(page, "fires on: <b>the tide</b> came in")
-    expect(page.get_by_text("50 latents that fire on the text, by their strongest token.")).to_be_visible()
+    expect(page.get_by_text("50 latents that fire on the text, by what is distinctive of it.")).to_be_visible()
     page.get_by_label("but not on", exact=True).fill("the train came in")
     page.get_by_label("but not on", exact=True).press("Enter")
     expect(page.get_by_text(re.compile(r"more than on the second text"))).to_be_visible()
@@ -129,6 +133,7 @@ def test_an_atlas_of_ones_own_text_is_stopped_resumed_used_and_deleted(page: Pag
     page.get_by_role("button", name="Use it").click()
     expect(page.get_by_text(re.compile(r"read off [\d,]+ tokens of corpus\.jsonl"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"harbour\.txt.*tokens, built"))).to_be_visible()
+    settle(page)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("harbour.txt")).to_have_count(0)

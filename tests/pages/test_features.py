@@ -151,9 +151,17 @@ def test_a_query_that_makes_no_sense_is_one_sentence_and_stays_in_the_box(atlas,
 
 def test_a_text_finds_what_fires_on_it_and_less_on_another(atlas, engine):
     from sas_core.atlas.probe import fires_on
+    from sas_core.atlas.store import Atlas
 
+    opened_atlas = Atlas.open(atlas)
+    distinctive = fires_on(engine, "The sea was grey.", weigh=opened_atlas.distinctive).rows
+    opened_atlas.close()
     at = search(page(), "fires on: The sea was grey.")
-    assert found(at) == [row.latent for row in fires_on(engine, "The sea was grey.").rows][:10]
+    assert found(at) == [row.latent for row in distinctive][:10], "what fires everywhere does not come first"
+    at.segmented_control(key="atlas.by").set_value("max")
+    shown(at)
+    by_maximum = [row.latent for row in fires_on(engine, "The sea was grey.").rows]
+    assert found(at) == by_maximum[:10] != [row.latent for row in distinctive][:10]
     at.text_input(key="atlas.against").set_value("A small ship.")
     shown(at)
     expected = fires_on(engine, "The sea was grey.", against="A small ship.").rows
@@ -198,7 +206,9 @@ def test_the_table_orders_by_what_is_asked(atlas):
 
 def test_a_row_opens_its_card_and_the_table_stays(atlas):
     at = page()
-    at.session_state[at.session_state["atlas.table_key"]] = {"selection": {"rows": [], "columns": [], "cells": [[9, "index"]]}}
+    at.session_state[at.session_state["atlas.table_key"]] = {
+        "selection": {"rows": [], "columns": [], "cells": [[9, "index"]]}
+    }
     shown(at)
     at.session_state["atlas.latent"] = 9
     assert opened(shown(at)) == 9
