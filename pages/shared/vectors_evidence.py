@@ -3,8 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from pages.shared.tokens import visible
+from pages.shared.header import session_id
+from pages.shared.tokens import plain, visible
 from sas_core.atlas.lens import writes
+from sas_core.atlas.outputs import output_score
+from sas_core.errors import Cancelled, SteerscopeError
 from sas_core.steering.engine import Engine
 from sas_core.vectors.fields import Feature, VectorFile
 from sas_core.vectors.figures import values_alt, values_figure
@@ -25,9 +28,37 @@ def draw_evidence(engine: Engine, vector: VectorFile, *, usable: bool) -> None:
         kept = tuple(feature.index for feature in features[:_READ])
         said = _writes(vector.sae.sha256, engine.name, kept, engine)
         frame.insert(2, "writes", [*said, *[""] * (len(features) - len(said))])
+        scores = _output_scores(engine, vector, kept)
+        if scores:
+            frame.insert(3, "output", [scores.get(feature.index) for feature in features])
     frame = frame.drop(columns=[c for c in frame if c != "index" and not _filled(frame[c])])
     st.dataframe(frame, hide_index=True, height=360, column_config=_columns(), key="vectors.evidence",
                  alt=f"The {len(features)} latents of the vector")  # fmt: skip
+
+
+def _output_scores(engine: Engine, vector: VectorFile, latents: tuple[int, ...]) -> dict[int, float]:
+    """Of each latent, once they were asked for: one forward pass for 64 of them."""
+    known: dict = st.session_state.setdefault("vectors.output", {})
+    key = (vector.sae.sha256, engine.name, latents)
+    if key in known:
+        return known[key]
+    asked = st.button(
+        "Score what each writes", key="vectors.score", icon=":material/speed:", type="tertiary",
+        help="Output score (arXiv 2505.20063): amplified after a neutral prompt, does a latent make its own "
+        "tokens likely? Steering works best with latents that score high",
+    )  # fmt: skip
+    if not asked:
+        return {}
+    try:
+        with st.spinner(f"Scoring {len(latents)} latents"):
+            found = output_score(engine, latents, session_id())
+    except Cancelled:
+        return {}
+    except SteerscopeError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return {}
+    known[key] = {score.latent: score.score for score in found}
+    return known[key]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -68,6 +99,12 @@ def _columns() -> dict[str, object]:
         "index": column.NumberColumn("Latent", width=52, format="%d"),
         "value": column.NumberColumn("Value", width=55, format="%+.3g", help="Added at strength 1"),
         "writes": column.TextColumn("Writes", width=150, help="Tokens its decoder row raises most"),
+        "output": column.NumberColumn(
+            "Output",
+            width=60,
+            format="%.3f",
+            help="Output score, 0 to 1: does amplifying the latent make the tokens it raises likely?",
+        ),
         "freq_pos": share("Fires, +", "positive"),
         "freq_neg": share("Fires, \u2212", "negative"),
         "mean_pos": column.NumberColumn("Mean, +", width=56, format="%.3g"),

@@ -287,3 +287,15 @@ def test_a_name_with_markup_is_shown_as_written(shelf, vector):
     shelf.save(vector.model_copy(update={"name": "<img src=x> *a* $b$"}), "built")
     (title,) = opened().subheader
     assert "\\<img" in title.value and "\\*a\\*" in title.value and "\\$b\\$" in title.value
+
+
+def test_every_latent_of_a_vector_gets_its_output_score_when_asked(shelf, vector, engine):
+    from sas_core.atlas.outputs import output_score
+
+    shelf.save(vector, "built")
+    app = opened(link=vector.name)
+    assert "output" not in app.dataframe[-1].value.columns
+    press(app, "vectors.score")
+    table = next(each.value for each in app.dataframe if "output" in each.value.columns)
+    expected = {s.latent: s.score for s in output_score(engine, [f.index for f in vector.features])}
+    assert dict(zip(table["index"], table["output"], strict=True)) == pytest.approx(expected, rel=1e-5)
