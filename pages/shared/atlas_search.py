@@ -44,7 +44,7 @@ def draw_examples(d_sae: int) -> None:
     number = 2317 % d_sae
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Try", width="content")
-        examples = ("waves", "fires on: I miss the smell of the sea.", f"like: {number}", str(number))
+        examples = ("sea", "fires on: I miss the smell of the sea.", f"like: {number}", str(number))
         for at, query in enumerate(examples):
             st.button(
                 query, key=f"atlas.example.{at}", type="tertiary", on_click=_example, args=(query, d_sae)
@@ -61,13 +61,13 @@ def draw_options(query: Query) -> None:
     """What belongs to one kind of query: a second text and the measure, or the way back to the table."""
     if query.kind == "fires on":
         st.session_state.setdefault(BY, DISTINCTIVE)
-        text, by = st.columns([2, 1], vertical_alignment="bottom")
-        text.text_input(
+        row = st.container(horizontal=True, vertical_alignment="bottom")
+        row.text_input(
             "but not on", key=AGAINST, persist_state="session", on_change=new_search,
             placeholder="a second text (optional)",
             help="Latents are then ranked by how much more they fire on the first text",
         )  # fmt: skip
-        by.segmented_control(
+        row.segmented_control(
             "ranked by", (DISTINCTIVE, "max", "mean"), required=True, key=BY, persist_state="session",
             on_change=new_search,
             help="Distinctive: the strongest value as a share of the latent's own maximum, times its rarity; "

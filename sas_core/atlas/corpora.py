@@ -18,7 +18,7 @@ _MOST_NAME_CHARS = 80
 
 
 def corpora_folder() -> Path:
-    """Where uploaded corpora are kept; a file of it may be deleted once no unfinished build needs it."""
+    """Where uploaded corpora are kept, until the last atlas built from one is deleted."""
     return cache_dir() / "atlas" / "corpora"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sas_core.atlas.corpora import corpora_folder
 from sas_core.atlas.files import atlas_folder, not_writable
 from sas_core.atlas.made_of import MadeOf
 from sas_core.atlas.store import read_made_of
@@ -15,6 +16,7 @@ from sas_core.errors import BadInput, SteerscopeError, Unavailable
 
 # beside the file itself, while a connection is open or after a kill
 _LOGS = ("-wal", "-shm")
+_NOTE = ".corpus"
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,7 @@ class Stopped:
 
 def stopped(path: Path) -> Stopped:
     """What is known of an unfinished build. Raises what `read_made_of` raises."""
-    note = _note_of(path)
-    corpus = note.read_text(encoding="utf-8") if note.is_file() else None
-    return Stopped(path, read_made_of(path), corpus)
+    return Stopped(path, read_made_of(path), _noted(path))
 
 
 def note_corpus(path: Path, corpus: str) -> None:
@@ -42,7 +42,7 @@ def note_corpus(path: Path, corpus: str) -> None:
 
 
 def delete(path: Path) -> None:
-    """Remove an atlas or an unfinished build for good.
+    """Remove an atlas or an unfinished build for good, and its corpus if that was uploaded for it alone.
 
     Raises BadInput for a file outside the atlas folder, Unavailable when it cannot be removed.
     """
@@ -50,7 +50,9 @@ def delete(path: Path) -> None:
     try:
         for part in _parts(path):
             part.unlink(missing_ok=True)
+        corpus = _noted(path)
         _note_of(path).unlink(missing_ok=True)
+        _drop_upload(corpus)
     except OSError as error:
         raise not_writable(error) from error
 
@@ -83,7 +85,23 @@ def unreadable() -> list[tuple[Path, str]]:
 
 
 def _note_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.corpus")
+    return path.with_name(f"{path.name}{_NOTE}")
+
+
+def _noted(path: Path) -> str | None:
+    note = _note_of(path)
+    return note.read_text(encoding="utf-8") if note.is_file() else None
+
+
+def _drop_upload(corpus: str | None) -> None:
+    """Remove an uploaded corpus that no other atlas was built from; what the user named stays."""
+    if corpus is None or not Path(corpus).is_relative_to(corpora_folder()):
+        return
+    others = {note.read_text(encoding="utf-8") for note in atlas_folder().glob(f"*{_NOTE}")}
+    if corpus not in others:
+        Path(corpus).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(corpus).parent.rmdir()
 
 
 def _parts(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sas_core.atlas.corpora import keep_corpus
 from sas_core.atlas.files import atlas_folder
 from sas_core.atlas.upkeep import delete, note_corpus, set_aside, stopped, unreadable
 from sas_core.errors import BadInput
@@ -36,6 +37,21 @@ def test_deleting_takes_the_logs_and_the_note_along_and_nothing_else(folder):
     assert names(folder) == [other.name]
     delete(path)
     assert names(folder) == [other.name]
+
+
+def test_an_uploaded_corpus_goes_with_its_last_atlas_and_a_named_one_never(tmp_path, folder):
+    named = tmp_path / "mine.txt"
+    named.write_text("mine")
+    uploaded = keep_corpus("a.txt", b"one")
+    paths = [tiny_atlas(folder / f"{name}.db", finished=None) for name in "abc"]
+    for path, corpus in zip(paths, (uploaded, uploaded, named), strict=True):
+        note_corpus(path, str(corpus))
+    delete(paths[0])
+    assert uploaded.is_file()
+    delete(paths[1])
+    assert not uploaded.exists() and not uploaded.parent.exists()
+    delete(paths[2])
+    assert named.is_file()
 
 
 def test_only_files_of_the_folder_are_touched(tmp_path, folder):

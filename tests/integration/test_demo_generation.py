@@ -70,22 +70,22 @@ def plain_tokens(demo: Engine, prompt_ids, steering, count: int) -> tuple[int, .
     return tuple(ids[len(prompt_ids) :])
 
 
-def test_two_hundred_greedy_tokens_on_twenty_prompts_are_those_of_the_reference(demo):
-    """The reference reads each answer once: where its own greedy token is ours everywhere, it writes ours."""
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_two_hundred_greedy_tokens_are_those_of_the_reference(demo, prompt):
+    """The reference reads the answer once: where its own greedy token is ours everywhere, it writes ours."""
     assert demo.why_reference is None
-    for prompt in PROMPTS:
-        ids = demo.turns.encode(prompt)
-        decoder = Decoder(
-            demo.model, demo.hook_name, ids, [None], Sampling(200), tokens="generated", stop_ids=frozenset(),
-            typical_norm=demo.typical_norm,
-        )  # fmt: skip
-        written = [step.chosen[0].token_id for step in decoder.steps()]
-        whole = torch.tensor([[*ids.ids, *written]])
-        with torch.inference_mode():
-            expected = forward(demo.model, whole, fresh_cache(demo.model))[0]
-            found = forward(demo.model, whole, fresh_cache(demo.model, demo.hook_name))[0]
-        assert written == expected[len(ids) - 1 : -1].argmax(dim=-1).tolist(), prompt
-        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    ids = demo.turns.encode(prompt)
+    decoder = Decoder(
+        demo.model, demo.hook_name, ids, [None], Sampling(200), tokens="generated", stop_ids=frozenset(),
+        typical_norm=demo.typical_norm,
+    )  # fmt: skip
+    written = [step.chosen[0].token_id for step in decoder.steps()]
+    whole = torch.tensor([[*ids.ids, *written]])
+    with torch.inference_mode():
+        expected = forward(demo.model, whole, fresh_cache(demo.model))[0]
+        found = forward(demo.model, whole, fresh_cache(demo.model, demo.hook_name))[0]
+    assert written == expected[len(ids) - 1 : -1].argmax(dim=-1).tolist()
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_steering_changes_most_answers_and_strength_zero_changes_none(demo, answers):
