@@ -131,7 +131,11 @@ def test_an_atlas_of_ones_own_text_is_stopped_resumed_used_and_deleted(page: Pag
     expect(page.get_by_text(re.compile(r"read off [\d,]+ tokens of harbour\.txt"))).to_be_visible()
     search(page, "lamps")
     expect(cards(page).first).to_be_visible()
+    # a press while the page still answers the search would be lost
+    settle(page)
     page.get_by_role("radio", name="Build", exact=True).click()
+    expect(page.get_by_text("Build an atlas of your own text")).to_be_visible()
+    settle(page)
     page.get_by_role("button", name="Use it").click()
     expect(page.get_by_text(re.compile(r"read off [\d,]+ tokens of corpus\.jsonl"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"harbour\.txt.*tokens, built"))).to_be_visible()
