@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sas_core.errors import BadInput
+from sas_core.evaluation.margin_report import Row
 from sas_core.evaluation.plan import Plan
-from sas_core.evaluation.report import Row
 from sas_core.steering.controls import MatchedEdit, dense_sum, random_direction
 from sas_core.steering.edit import DenseEdit, Edit, Edited
 from sas_core.steering.engine import Engine

@@ -16,8 +16,8 @@ from sas_core.contrast.pairs import PairSet
 from sas_core.errors import BadInput
 from sas_core.evaluation.completions import Progress, Scoring, completion, sides, unit_of
 from sas_core.evaluation.controls import Metered, arms
+from sas_core.evaluation.margin_report import MarginReport, Scores, curves, leads
 from sas_core.evaluation.plan import DEFAULT_SCALES, Plan, plan
-from sas_core.evaluation.report import MarginReport, Scores, curves, leads
 from sas_core.steering.engine import Engine
 from sas_core.vectors.build import check_belongs
 from sas_core.vectors.fields import VectorFile

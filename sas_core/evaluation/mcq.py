@@ -16,9 +16,9 @@ from sas_core.contrast.collect import as_messages
 from sas_core.contrast.lint import usable
 from sas_core.contrast.pairs import Pair, PairSet
 from sas_core.errors import BadInput
+from sas_core.evaluation.bootstrap import bootstrap
 from sas_core.evaluation.choices import Item, items_of
 from sas_core.evaluation.completions import Progress, rows_at_once
-from sas_core.evaluation.report import bootstrap
 from sas_core.model.chat import PromptTokens, Turns
 from sas_core.steering.edit import Edit
 from sas_core.steering.engine import Engine

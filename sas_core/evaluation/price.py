@@ -16,17 +16,16 @@ from torch import Tensor
 from sas_core.contrast.lint import usable
 from sas_core.contrast.pairs import PairSet
 from sas_core.errors import BadInput
+from sas_core.evaluation.bootstrap import Estimate, estimate
 from sas_core.evaluation.choices import items_of
 from sas_core.evaluation.margin import Progress
 from sas_core.evaluation.mcq import McqReport, evaluate_mcq
 from sas_core.evaluation.plan import plan
 from sas_core.evaluation.price_report import (
-    Estimate,
     PriceReport,
     PriceRow,
     Reading,
     Writing,
-    estimate,
     text_price,
     written_price,
 )

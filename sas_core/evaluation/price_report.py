@@ -7,22 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from sas_core.evaluation.report import RESAMPLES
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure over texts and its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def exp(self) -> "Estimate":
-        """Nats per token as a perplexity; infinite beyond what a float can hold."""
-        return Estimate(*(math.exp(x) if x < 700.0 else math.inf for x in (self.value, self.low, self.high)))
+from sas_core.evaluation.bootstrap import Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -120,19 +105,6 @@ class PriceReport:
         """Whether the unsteered accuracy cannot be told from a coin's; None without items."""
         found = next(row.accuracy for row in self.rows if row.scale == 0.0)
         return None if found is None else found.low <= 0.5 <= found.high
-
-
-def estimate(values: Sequence[float], weights: Sequence[float] | None = None, *, seed: int = 0) -> Estimate:
-    """`sum w x / sum w` and its 95 % percentile bootstrap over the texts, values and weights together.
-
-    The same resamples for equal numbers of texts, so that rows can be compared.
-    """
-    x = np.asarray(values, dtype=np.float64)
-    w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(len(x), size=(RESAMPLES, len(x)))
-    means = (x * w)[drawn].sum(axis=1) / w[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Estimate(float(x @ w / w.sum()), float(low), float(high))
 
 
 def text_price(steered: Sequence[Reading], plain: Sequence[Reading]) -> TextPrice | None:

@@ -1,12 +1,17 @@
-"""A vector on the tiny engine and pairs it can read: `pairs` free text, `letters` multiple choice."""
+"""A vector on the tiny engine, pairs it can read (`letters`: multiple choice), and the command line on it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
+from sas_core.cli import evaluate
+from sas_core.cli.common import OneSentenceErrors
 from sas_core.contrast.pairs import Pair, PairSet
 from sas_core.evaluation.margin import evaluate_margin
-from sas_core.evaluation.report import MarginReport
+from sas_core.evaluation.margin_report import MarginReport
 from sas_core.steering.engine import Engine
 from sas_core.vectors.build import latents_file
 from sas_core.vectors.fields import VectorFile
@@ -50,3 +55,16 @@ def measure() -> Callable[..., MarginReport]:
         return report
 
     return run
+
+
+@pytest.fixture
+def on_tiny(
+    llama_folder: Path, sae_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Runs `evaluate COMMAND` on the tiny model, in a folder and with a data folder of this test's own."""
+    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer(cls=OneSentenceErrors, pretty_exceptions_enable=False)
+    app.add_typer(evaluate.app, name="evaluate")
+    loaded = ("--model", str(llama_folder), "--sae-path", str(sae_folder), "--device", "cpu")
+    return lambda command, *args: CliRunner().invoke(app, ["evaluate", command, *loaded, *args])

@@ -12,7 +12,7 @@ from sas_core.errors import BadInput, Cancelled, Mismatch
 from sas_core.evaluation import completions
 from sas_core.evaluation.controls import random_direction
 from sas_core.evaluation.margin import Progress, evaluate_margin, neutral_texts
-from sas_core.evaluation.report import MarginReport
+from sas_core.evaluation.margin_report import MarginReport
 from sas_core.model.sinks import SINK_NORM_MULTIPLE
 from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Request

@@ -12,18 +12,11 @@ from transformers import AutoModelForCausalLM
 from sas_core.contrast.pairs import PairSet
 from sas_core.errors import BadInput
 from sas_core.evaluation import price
+from sas_core.evaluation.bootstrap import Estimate
 from sas_core.evaluation.margin import Progress
 from sas_core.evaluation.mcq import evaluate_mcq
 from sas_core.evaluation.price import evaluate_price
-from sas_core.evaluation.price_report import (
-    Estimate,
-    PriceReport,
-    Reading,
-    Writing,
-    estimate,
-    text_price,
-    written_price,
-)
+from sas_core.evaluation.price_report import PriceReport, Reading, Writing, text_price, written_price
 from sas_core.evaluation.texts import HeldOut, read_texts, shipped_texts
 from sas_core.steering.controls import random_direction
 from sas_core.steering.engine import Engine
@@ -219,25 +212,6 @@ def test_what_cannot_be_measured_is_refused(engine: Engine, vector: VectorFile, 
         run(engine, vector, texts=())
     with pytest.raises(BadInput, match="strength other than 0"):
         list(evaluate_price(engine, vector, (0.0,), texts=texts))
-
-
-def test_an_estimate_is_weighted_and_its_interval_resamples_value_and_weight_together() -> None:
-    # of two texts a quarter of the resamples hold the first alone, a quarter the second alone
-    assert estimate([1.0, 3.0], [1.0, 3.0]) == Estimate(2.5, 1.0, 3.0)
-    assert estimate([1.0, 3.0]) == Estimate(2.0, 1.0, 3.0)
-    assert estimate([4.0]) == Estimate(4.0, 4.0, 4.0)
-
-
-def test_the_interval_is_near_that_of_the_normal_distribution() -> None:
-    x = np.random.default_rng(1).normal(size=400)
-    found = estimate(x.tolist(), [2.0] * 400)
-    half = 1.96 * x.std() / 20
-    assert found.value == pytest.approx(x.mean())
-    assert [found.low, found.high] == pytest.approx([x.mean() - half, x.mean() + half], abs=0.015)
-
-
-def test_a_perplexity_beyond_what_a_float_holds_is_infinite() -> None:
-    assert Estimate(0.0, -math.log(2), 800.0).exp() == Estimate(1.0, pytest.approx(0.5), math.inf)
 
 
 def test_text_and_written_prices_by_hand() -> None:

@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from sas_core.cli import evaluate
-from sas_core.cli.common import OneSentenceErrors
 from sas_core.evaluation.price import evaluate_price
 from sas_core.evaluation.texts import read_texts
 from sas_core.steering.spec import Sampling
 from sas_core.vectors.schema import dump_vector
+from tests.evaluation.commands import check_refused
 
 ITEMS = [
     {"prompt": "What is the sea like?\n\nChoices:\n(A) warm\n(B) late", "correct": "(A)", "incorrect": "(B)"},
@@ -24,20 +23,15 @@ TEXTS = ("The train was late again.", "We walked along the river.", "The days ar
 
 
 @pytest.fixture
-def run(llama_folder: Path, sae_folder: Path, tmp_path: Path, monkeypatch, vector) -> Callable[..., Result]:
+def run(on_tiny: Callable[..., Result], vector) -> Callable[..., Result]:
     """Invoke the command on the tiny model with texts, prompts and a vector of its own."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
     Path("v.json").write_text(dump_vector(vector))
     Path("texts.txt").write_text("\n".join(TEXTS))
     Path("prompts.txt").write_text("Tell me more.\nWhat is the sea like?\nAnd then?\n")
     Path("items.json").write_text(json.dumps(ITEMS))
-    app = typer.Typer(cls=OneSentenceErrors, pretty_exceptions_enable=False)
-    app.add_typer(evaluate.app, name="evaluate")
-    loaded = ("--model", str(llama_folder), "--sae-path", str(sae_folder), "--device", "cpu")
     given = ("--vector", "v.json", "--texts", "texts.txt", "--prompts", "prompts.txt",
              "--max-new-tokens", "6")  # fmt: skip
-    return lambda *args: CliRunner().invoke(app, ["evaluate", "price", *loaded, *given, *args])
+    return partial(on_tiny, "price", *given)
 
 
 def test_json_holds_what_the_function_measures(run, engine, vector) -> None:
@@ -103,11 +97,7 @@ def test_numbers_that_are_not_finite_become_null_and_are_told(run, vector) -> No
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(run, args, sentence) -> None:
-    done = run(*args)
-    assert done.exit_code == 2
-    assert done.stdout == ""
-    assert sentence in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    check_refused(run(*args), sentence)
 
 
 def test_a_bad_item_is_named_by_its_row_and_the_others_are_asked(run) -> None:

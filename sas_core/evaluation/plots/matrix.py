@@ -11,7 +11,6 @@ from itertools import permutations
 
 import plotly.graph_objects as go
 
-from sas_core.evaluation.interference import Interference
 from sas_core.evaluation.plots.series import axes_of, selected
 from sas_core.evaluation.plots.style import (
     DIVERGING,
@@ -36,6 +35,7 @@ from sas_core.evaluation.plots.words import (
     short,
     value_text,
 )
+from sas_core.evaluation.subset.interference import Interference
 from sas_core.evaluation.sweep.cells import AXIS_TITLES, VECTOR, Setting
 from sas_core.evaluation.sweep.outcome import Outcome, SweepResult
 

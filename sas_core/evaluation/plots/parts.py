@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from sas_core.evaluation.plots.style import ZERO, colour_of, headed, laid_out, mark_of
 
 if TYPE_CHECKING:
-    from sas_core.evaluation.price_report import Estimate
-    from sas_core.evaluation.subset import SubsetReport
+    from sas_core.evaluation.bootstrap import Estimate
+    from sas_core.evaluation.subset.search import SubsetReport
 
 _ROW = 34
 

@@ -22,8 +22,7 @@ from sas_core.contrast.lint import usable
 from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.scores import auroc
 from sas_core.errors import BadInput
-from sas_core.evaluation.price_report import Estimate, estimate
-from sas_core.evaluation.report import RESAMPLES
+from sas_core.evaluation.bootstrap import RESAMPLES, Estimate, estimate
 from sas_core.evaluation.scorers.logistic import Fitted, best_strength, fit
 from sas_core.steering.engine import Engine
 from sas_core.steering.spec import Prompt

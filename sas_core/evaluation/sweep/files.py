@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from sas_core.errors import BadInput
-from sas_core.evaluation.html import page
 from sas_core.evaluation.sweep.book import SweepBook
 from sas_core.evaluation.sweep.cells import Setting
 from sas_core.evaluation.sweep.outcome import Chosen, Outcome, SweepResult, Written
+from sas_core.evaluation.sweep.report.html import page
+from sas_core.evaluation.sweep.report.tables import cells_table
 from sas_core.evaluation.sweep.spec import parse_spec
-from sas_core.evaluation.tables import cells_table
 from sas_core.text_file import write_file
 
 FORMAT, VERSION = "steerscope-sweep", 1

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sas_core.contrast.select import Sides
-from sas_core.errors import BadInput
+from sas_core.spec_file import parse, read_text
 from sas_core.steering.spec import LARGEST_STRENGTH, Nonlinearity, SteeredTokens
 
 Measure = Literal["margin", "mcq", "price", "text"]
@@ -39,7 +39,7 @@ class Axes(BaseModel):
     top_k: tuple[Annotated[int, Field(ge=1)] | None, ...] = (None,)
     sides: tuple[Sides, ...] = ("both",)
     drop_shared: tuple[bool, ...] = (True,)
-    position: tuple[Literal["auto", "answer", "last", "completion-mean"], ...] = ("auto",)
+    position: tuple[Literal["auto", "answer", "last", "completion-mean", "completion-often"], ...] = ("auto",)
     nonlinearity: tuple[Nonlinearity, ...] = ("relu",)
     error_term: tuple[bool, ...] = (True,)
     tokens: tuple[SteeredTokens, ...] = ("generated",)
@@ -164,58 +164,12 @@ def read_spec(path: Path, changes: Sequence[str] = ()) -> SweepSpec:
 
     Raises BadInput, naming the file and the field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read ({error}). Check the path.") from error
-    return parse_spec(text, str(path), changes)
+    return parse_spec(read_text(path), str(path), changes)
 
 
 def parse_spec(text: str, source: str = "The spec", changes: Sequence[str] = ()) -> SweepSpec:
     """A spec from YAML. Raises BadInput, naming the field and what it may be."""
-    read = _yaml(text, source)
-    if not isinstance(read, dict):
-        raise BadInput(f"{source} is no sweep: it needs fields such as name, behaviour and axes.")
-    for change in changes:
-        _put(read, change)
-    try:
-        return SweepSpec.model_validate(read)
-    except ValidationError as error:
-        raise BadInput(f"{source} cannot be used. {_sentence(error)}") from error
-
-
-def _yaml(text: str, source: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" at line {place.line + 1}" if place else ""
-        what = getattr(error, "problem", error)
-        raise BadInput(f"{source} is no YAML{where} ({what}). Mend it there.") from error
-
-
-def _put(read: dict[str, Any], change: str) -> None:
-    """`axes.tau=[0.5]` in its place; an empty value takes the field away."""
-    field, equals, value = change.partition("=")
-    *above, last = field.strip().split(".")
-    here: Any = read
-    for name in above:
-        here = here.setdefault(name, {}) if isinstance(here, dict) else None
-    if not equals or not last or not isinstance(here, dict):
-        raise BadInput(f"--set {change!r} is no FIELD=VALUE, such as axes.tau=[0.5,0.7] or limit=10.")
-    given = _yaml(value, f"--set {field}")
-    if given is None:
-        here.pop(last, None)
-    else:
-        here[last] = given
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "there is no such field; check its name"
-    given = first.get("input")
-    shown = f" (given: {given!r})" if place and isinstance(given, str | int | float | bool) else ""
-    return f"{place or 'The spec'}: {message[:1].lower()}{message[1:]}{shown}."
+    return parse(
+        SweepSpec, text, source, changes, example="axes.tau=[0.5,0.7] or limit=10",
+        needs="no sweep: it needs fields such as name, behaviour and axes",
+    )  # fmt: skip

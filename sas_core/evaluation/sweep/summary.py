@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sas_core.evaluation.report import RESAMPLES
+from sas_core.evaluation.bootstrap import RESAMPLES
 from sas_core.evaluation.sweep.cells import VECTOR, Cell, Setting
 from sas_core.evaluation.sweep.outcome import PRICES, Chosen, Outcome, SweepResult
 from sas_core.evaluation.sweep.rows import OF_PAIRS, SHARE, Matrix, is_of_text

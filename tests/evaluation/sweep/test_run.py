@@ -132,7 +132,10 @@ def test_vectors_are_built_by_the_rule_at_each_setting(engine, sweep, built):
 
 
 def test_an_empty_vector_leaves_its_cells_unmeasured_and_the_dense_direction_runs(sweep, built):
-    result = sweep(asked(vector=None, behaviour="sea", controls=("caa",), measures=("margin",)), built)
+    axes = {"scale": (0.0, 3.0), "position": ("completion-mean",)}
+    result = sweep(
+        asked(vector=None, behaviour="sea", axes=axes, controls=("caa",), measures=("margin",)), built
+    )
     found = {(o.arm, o.scale): o for o in result.of("margin")}
     assert "No latent is left at tau 0.7" in found["vector", 3.0].problem and found["vector", 3.0].count == 0
     assert found["vector", 0.0].count == found["caa", 3.0].count == 3

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sas_core.evaluation.bootstrap import bootstrap
 from sas_core.evaluation.plots.words import change_text
-from sas_core.evaluation.report import bootstrap
 from sas_core.evaluation.sweep.cells import Cell, Setting
 from sas_core.evaluation.sweep.rows import Matrix
 from sas_core.evaluation.sweep.spec import SweepSpec

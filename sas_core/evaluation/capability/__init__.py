@@ -1,0 +1,1 @@
+"""Questions with known answers under steering: their files, prompts, log-likelihoods, accuracies."""
