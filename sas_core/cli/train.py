@@ -1,10 +1,9 @@
-"""`train-sae`: train a dictionary on text, with a running curve; stopped, it goes on where it was.
+"""`train-sae`: train a dictionary as a recipe says, with a running curve; stopped, it goes on where it was.
 
-The training itself is `sas_core.dictionary.train`; this adds the options, the folder's rules and the words.
+The training itself is `sas_core.dictionary.train`; this adds the folder's rules, the card and the words.
 """
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,92 +12,48 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sas_core.cli.common import STOPPED, Device, Dtype, prepare_demo
-from sas_core.cli.output import note, quiet, show_steps, working
+from sas_core.cli.measure import figures_table
+from sas_core.cli.output import note, note_table, quiet, show_steps, working
+from sas_core.dictionary.recipe import Training, read_recipe
 from sas_core.errors import BadInput
-from sas_core.model.presets import DEMO_MODEL, get_preset, model_source
+from sas_core.model.presets import get_preset, model_source
 from sas_core.text_file import write_file
 
 if TYPE_CHECKING:
-    from sas_core.dictionary.train import Progress, TrainSpec
+    from sas_core.dictionary.corpus import Window
+    from sas_core.dictionary.spec import TrainSpec
+    from sas_core.dictionary.train import Progress
 
 _SPEC = "spec.json"
 
 
 def train_sae(
-    text: Annotated[
-        list[str],
-        typer.Option(
-            metavar="PATH[=WEIGHT]", help="A .jsonl or .txt file or a hub data set; may be repeated."
-        ),
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="A recipe as YAML; docs/dictionary.md has all.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the checkpoint and the finished SAE.")],
-    model: Annotated[str, typer.Option(help="demo, a hub name or a Hugging Face folder.")] = "demo",
-    hook: Annotated[str, typer.Option(help="Where the SAE reads.")] = "blocks.12.hook_resid_post",
-    tokens: Annotated[int, typer.Option(min=1, help="Positions to learn from, replays too.")] = 3_000_000,
-    width: Annotated[int, typer.Option(min=1, help="Latents of the SAE.")] = 4096,
-    k: Annotated[float, typer.Option(help="Latents active at a token, on average.")] = 40,
-    lr: Annotated[float, typer.Option(help="Learning rate.")] = 6e-4,
-    batch_size: Annotated[int, typer.Option(min=1, help="Positions per step.")] = 1024,
-    context_size: Annotated[int, typer.Option(min=2, help="Tokens the model reads at once.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of the weights, the mix and the order.")] = 0,
-    start_from: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A finished SAE of this hook to widen or train on, any k."),
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Other than SPEC says: tokens=60000."),
     ] = None,
-    replay: Annotated[
-        int, typer.Option(min=0, help="Batches learnt from again for each fresh one; kept in DIR/replay.")
-    ] = 0,
-    replay_positions: Annotated[
-        int, typer.Option(min=1, help="Activations kept for that; two bytes a number.")
-    ] = 1_000_000,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
     """Train an SAE (BatchTopK, saved as JumpReLU) for a model, on text.
 
     Ctrl-C stops it; the same command goes on from the last checkpoint. The finished SAE is in DIR/final, in
-    sae-lens's format: give that folder to --sae-path.
+    sae-lens's format, with its card: give that folder to --sae-path.
     """
+    asked = read_recipe(spec, change or ())
+    _check_folder(out, asked.spec)
     with quiet():
-        from sas_core.dictionary.corpus import Source
-        from sas_core.dictionary.train import TrainSpec
-
-        sources = [Source.parse(each) for each in text]
-        spec = TrainSpec(
-            _name(model), hook, sources, tokens, width, k, lr, batch_size, context_size, seed=seed,
-            start_from=None if start_from is None else str(start_from), replay=replay,
-            replay_positions=replay_positions,
-        )  # fmt: skip
-        _check(spec)
-        _check_folder(out, spec)
-        loaded = _load(model, device, dtype)
-        _check_fits(loaded, spec)
-        write_file(out / _SPEC, json.dumps(asdict(spec), indent=1))
-        _train(loaded, spec, out)
+        loaded = _load(asked.model, device, dtype)
+        _check_fits(loaded, asked.spec)
+        held_out = _held_out(loaded, asked)
+        write_file(out / _SPEC, json.dumps(asdict(asked.spec), indent=1))
+        _train(loaded, asked.spec, out)
+        _write_card(loaded, held_out, out / "final")
     print(out / "final")
-
-
-def _name(model: str) -> str:
-    """What the SAE's files call the model: a folder's path means nothing elsewhere."""
-    if model == "demo":
-        return DEMO_MODEL
-    return Path(model).resolve().name if Path(model).is_dir() else model
-
-
-def _check(spec: "TrainSpec") -> None:
-    """Raise BadInput for numbers that would only fail, or divide by zero, far into the run."""
-    for source in spec.sources:
-        if not 0 < source.weight < math.inf:
-            raise BadInput(f"The weight {source.weight:g} of {source.name} is not usable; give one above 0.")
-    if not 0 < spec.k <= spec.d_sae:
-        raise BadInput(f"{spec.k:g} active latents of {spec.d_sae:,} is not possible; choose a smaller --k.")
-    if not 0 < spec.lr < 1:
-        raise BadInput(f"The learning rate {spec.lr:g} is not usable; choose one above 0 and below 1.")
-    if not spec.batch_size <= min(spec.tokens, spec.buffer_size):
-        raise BadInput(
-            f"A step reads {spec.batch_size:,} positions; choose --batch-size up to --tokens "
-            f"({spec.tokens:,}) and up to {spec.buffer_size:,}."
-        )
 
 
 def _check_folder(out: Path, spec: "TrainSpec") -> None:
@@ -124,7 +79,7 @@ def _check_same(out: Path, asked: dict[str, Any]) -> None:
     if differ:
         raise BadInput(
             f"{out} holds the checkpoint of another training, which differs in {', '.join(differ)}; "
-            "repeat its options to go on, or choose another --out."
+            "give the same recipe to go on, or choose another --out."
         )
 
 
@@ -147,7 +102,7 @@ def _check_fits(model: Any, spec: "TrainSpec") -> None:
 
     if spec.context_size > model.cfg.n_ctx:
         raise BadInput(
-            f"{spec.model_name} reads at most {model.cfg.n_ctx:,} tokens at once; lower --context-size."
+            f"{spec.model_name} reads at most {model.cfg.n_ctx:,} tokens at once; make context_size smaller."
         )
     width = activations_at(model, spec.hook_name, torch.zeros(1, 2, dtype=torch.long)).shape[-1]
     if width != model.cfg.d_model:
@@ -155,6 +110,13 @@ def _check_fits(model: Any, spec: "TrainSpec") -> None:
             f"{spec.hook_name} has {width} numbers where the residual stream has {model.cfg.d_model}; "
             "choose a hook of the residual stream or an output written into it."
         )
+
+
+def _held_out(model: Any, asked: Training) -> dict[str, "list[Window]"]:
+    """Read before the training, so that a wrong file is not found at its end."""
+    from sas_core.dictionary.corpus import read_held_out
+
+    return read_held_out(asked.held_out, model.tokenizer, asked.windows, asked.spec.context_size)
 
 
 def _train(model: Any, spec: "TrainSpec", out: Path) -> None:
@@ -174,3 +136,23 @@ def _curve(run: "Iterator[Progress]", tokens: int) -> Iterator[tuple[str, float]
         rate = f"{at.tokens_per_second:,.0f} tokens/s"
         words = f"{at.tokens:,} of {tokens:,} tokens, FVU {at.fvu:.3f}, {at.dead:,} latents dead, {rate}"
         yield words, min(at.tokens / tokens, 1.0)
+
+
+def _write_card(model: Any, held_out: "dict[str, list[Window]]", final: Path) -> None:
+    """Measure the finished SAE as it is on disk, in float16, and write its card."""
+    from sas_core.dictionary.card import write_card
+    from sas_core.dictionary.measure import measure
+    from sas_core.model.dictionary import load_local
+
+    dictionary = load_local(final, str(model.cfg.device))
+    found = {}
+    try:
+        for kind, taken in held_out.items():
+            with working(f"Measuring on {kind}"):
+                found[kind] = measure(model, dictionary, iter(taken)).as_dict()
+    except KeyboardInterrupt:
+        note(f"Stopped while measuring. The SAE is finished, in {final}; measure-sae --card measures it.")
+        raise typer.Exit(STOPPED) from None
+    write_card(final, json.loads((final / "training.json").read_text(encoding="utf-8")), found)
+    if found:
+        note_table(figures_table(found))

@@ -5,36 +5,20 @@ Special tokens and a chat template's fixed preamble are kept as context and mask
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
+from sas_core.dictionary.spec import Source
 from sas_core.errors import BadInput
 from sas_core.model.rows import encode_row, read_rows
 
-
-@dataclass(frozen=True)
-class Source:
-    """One file or hub data set and its share of the mix (any positive weight)."""
-
-    name: str
-    weight: float = 1.0
-
-    @classmethod
-    def parse(cls, text: str) -> "Source":
-        """`path` or `path=weight`."""
-        name, _, weight = text.partition("=")
-        try:
-            return cls(name, float(weight or 1.0))
-        except ValueError:
-            raise BadInput(f"The weight in {text!r} is not a number; write PATH=WEIGHT.") from None
+Window = tuple[list[int], list[bool]]
+"""Token ids and, for each, whether it may be learnt from."""
 
 
-def windows(
-    sources: Iterable[Source], tokenizer: Any, context_size: int, seed: int = 0
-) -> Iterator[tuple[list[int], list[bool]]]:
+def windows(sources: Iterable[Source], tokenizer: Any, context_size: int, seed: int = 0) -> Iterator[Window]:
     """Endless-until-exhausted windows of `context_size` tokens, documents drawn by weight and packed."""
     sources = list(sources)
     draw = random.Random(seed)
@@ -57,9 +41,19 @@ def windows(
             ids, keep = ids[context_size:], keep[context_size:]
 
 
-def window_batches(
-    source: Iterator[tuple[list[int], list[bool]]], rows: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def window_batches(source: Iterator[Window], rows: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Stack windows: token ids `[rows, pos]` and the boolean mask of learnable positions."""
     while batch := list(itertools.islice(source, rows)):
         yield torch.tensor([w[0] for w in batch]), torch.tensor([w[1] for w in batch])
+
+
+def read_held_out(
+    kinds: Mapping[str, str], tokenizer: Any, count: int, context_size: int
+) -> dict[str, list[Window]]:
+    """The first `count` windows of each kind of text. Raises BadInput for one that does not fill any."""
+    found = {}
+    for kind, path in kinds.items():
+        found[kind] = list(itertools.islice(windows([Source(path)], tokenizer, context_size), count))
+        if not found[kind]:
+            raise BadInput(f"{path} holds less than one window of {context_size} tokens; give more text.")
+    return found

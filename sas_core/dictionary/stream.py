@@ -1,6 +1,6 @@
 """Token windows -> a shuffled stream of activation vectors without special tokens and sinks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sae_lens.training.mixing_buffer import mixing_buffer
@@ -24,11 +24,21 @@ class ActivationStream:
         self.positions_kept = 0
         self.sinks_dropped = 0
 
-    def skip(self, windows: int) -> None:
-        """Pass over text that an earlier run has already learnt from."""
-        for _ in range(windows):
+    @property
+    def counts(self) -> dict[str, int]:
+        """What has been read so far, as the card tells it and `go_on` takes it."""
+        return {
+            "windows_read": self.windows_read,
+            "positions_kept": self.positions_kept,
+            "sinks_dropped": self.sinks_dropped,
+        }
+
+    def go_on(self, counts: Mapping[str, int]) -> None:
+        """Pass over text that an earlier run has already learnt from, and count on from there."""
+        for _ in range(counts["windows_read"]):
             next(self._windows, None)
-        self.windows_read += windows
+        self.windows_read = counts["windows_read"]
+        self.positions_kept, self.sinks_dropped = counts["positions_kept"], counts["sinks_dropped"]
 
     def vectors(self) -> Iterator[Tensor]:
         """Kept activations of one batch of windows at a time, `[n, d_in]`."""

@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from sae_lens.config import SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from sas_core.dictionary.corpus import Source, windows
+from sas_core.dictionary.corpus import windows
 from sas_core.dictionary.replay import Replay
 from sas_core.dictionary.sparse_step import SparseStepSAE
+from sas_core.dictionary.spec import TrainSpec
 from sas_core.dictionary.stream import ActivationStream
 from sas_core.dictionary.widen import take_over
 from sas_core.errors import Unavailable
@@ -30,36 +31,6 @@ from sas_core.errors import Unavailable
 CHECKPOINT_SECONDS = 180.0
 # of a wider SAE's start: positions for each latent, and at most
 _EXAMPLES, _MOST_EXAMPLES = 5, 65_536
-
-
-@dataclass(frozen=True)
-class TrainSpec:
-    """Everything that decides the result; saved beside the checkpoint and in the card.
-
-    `start_from`: folder of a finished SAE of the same hook, whose latents are the first ones of this one. It
-    may be narrower and of another k: so a dictionary is widened, or trained on, without losing what it knows.
-    `replay`: batches met again for each fresh one, out of the latest `replay_positions` (2 bytes a number on
-    disk). `tokens` counts what is learnt from, fresh or again.
-    """
-
-    model_name: str
-    hook_name: str
-    sources: list[Source]
-    tokens: int
-    d_sae: int = 4096
-    k: float = 40
-    lr: float = 6e-4
-    batch_size: int = 1024
-    context_size: int = 256
-    buffer_size: int = 65_536
-    warm_up_steps: int = 200
-    decay_share: float = 0.25
-    dead_after_steps: int = 400
-    seed: int = 0
-    chat: bool = field(default=True, compare=False)
-    start_from: str | None = None
-    replay: int = 0
-    replay_positions: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -91,12 +62,7 @@ def train(model: Any, tokenizer: Any, spec: TrainSpec, workdir: Path) -> Iterato
     del first
     yield from _steps(trainer, batches, spec, stream, workdir)
     save_inference(trainer.sae, spec, workdir / "final")
-    # where it lay on this machine means nothing elsewhere
-    begun = None if spec.start_from is None else Path(spec.start_from).name
-    (workdir / "final" / "training.json").write_text(
-        json.dumps({"spec": asdict(spec) | {"start_from": begun}, "positions_kept": stream.positions_kept,
-                    "sinks_dropped": stream.sinks_dropped, "windows": stream.windows_read})
-    )  # fmt: skip
+    (workdir / "final" / "training.json").write_text(json.dumps({"spec": spec.told(), **stream.counts}))
 
 
 def _stream(model: Any, tokenizer: Any, spec: TrainSpec, workdir: Path) -> ActivationStream:
@@ -106,7 +72,10 @@ def _stream(model: Any, tokenizer: Any, spec: TrainSpec, workdir: Path) -> Activ
         replay = Replay(place, d_in, spec.replay_positions, spec.replay, spec.buffer_size, spec.seed)
     source = windows(spec.sources, tokenizer, spec.context_size, spec.seed)
     stream = ActivationStream(model, spec.hook_name, source, replay=replay)
-    stream.skip(max(_windows_done(workdir), replay.windows_read if replay else 0))
+    if counts := _counts(workdir):
+        # a kill between the two leaves the ring a little further than the weights
+        ahead = replay.windows_read if replay else 0
+        stream.go_on(counts | {"windows_read": max(counts["windows_read"], ahead)})
     return stream
 
 
@@ -211,16 +180,17 @@ def _save_checkpoint(trainer: SAETrainer, stream: ActivationStream, workdir: Pat
     shutil.rmtree(fresh, ignore_errors=True)
     trainer.sae.save_model(fresh)
     trainer.save_trainer_state(fresh)
-    (fresh / "windows_read.json").write_text(json.dumps(stream.windows_read))
+    (fresh / "read.json").write_text(json.dumps(stream.counts))
     if stream.replay is not None:
         stream.replay.save(stream.windows_read)
     shutil.rmtree(place, ignore_errors=True)
     fresh.rename(place)
 
 
-def _windows_done(workdir: Path) -> int:
-    mark = workdir / "checkpoint" / "windows_read.json"
-    return json.loads(mark.read_text()) if mark.exists() else 0
+def _counts(workdir: Path) -> dict[str, int]:
+    """What the stream had read at the checkpoint; empty without one."""
+    mark = workdir / "checkpoint" / "read.json"
+    return json.loads(mark.read_text()) if mark.exists() else {}
 
 
 def save_inference(sae: BatchTopKTrainingSAE, spec: TrainSpec, folder: Path) -> None:
@@ -229,7 +199,9 @@ def save_inference(sae: BatchTopKTrainingSAE, spec: TrainSpec, folder: Path) -> 
 
     sae.save_inference_model(folder)
     weights = folder / "sae_weights.safetensors"
-    save_file({k: v.half().contiguous() for k, v in load_file(weights).items()}, weights)
+    tensors = load_file(weights)
+    tensors["threshold"] *= spec.threshold_scale
+    save_file({k: v.half().contiguous() for k, v in tensors.items()}, weights)
     config = folder / "cfg.json"
     cfg = json.loads(config.read_text())
     config.write_text(json.dumps({**cfg, "dtype": "float16", "device": "cpu"}, indent=1))

@@ -49,7 +49,7 @@ def _read(folder: Path, sae: BatchTopKTrainingSAE) -> SAE:
     if old.cfg.d_in != sae.cfg.d_in or old.cfg.d_sae > sae.cfg.d_sae or not hasattr(old, "b_enc"):
         raise BadInput(
             f"The SAE in {folder} has {old.cfg.d_sae:,} latents over {old.cfg.d_in} numbers and cannot begin "
-            f"one of {sae.cfg.d_sae:,} over {sae.cfg.d_in}; raise --width, or choose another to start from."
+            f"one of {sae.cfg.d_sae:,} over {sae.cfg.d_in}; choose a larger width or another SAE."
         )
     return old.float()
 

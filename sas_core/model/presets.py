@@ -32,7 +32,7 @@ class Preset:
 PRESETS = {
     p.name: p
     for p in (
-        Preset("demo", "SmolLM2-135M-Instruct, layer 12, 4k latents", DEMO_MODEL, sae_path=str(DEMO_SAE),
+        Preset("demo", "SmolLM2-135M-Instruct, layer 12, 8k latents", DEMO_MODEL, sae_path=str(DEMO_SAE),
                note="needs no hub: weights come through pip, the dictionary is our own"),
         Preset("gpt2-small", "GPT-2 small, layer 8, 24k latents", "gpt2", "gpt2-small-res-jb",
                "blocks.8.hook_resid_pre", download_gb=0.7,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sas_core.dictionary.corpus import Source, window_batches, windows
+from sas_core.dictionary.corpus import read_held_out, window_batches, windows
+from sas_core.dictionary.spec import Source
 from sas_core.errors import BadInput
 from tests.helpers import chat_tokenizer
 
@@ -32,3 +33,13 @@ def test_a_weight_that_is_no_number_is_refused():
     assert Source.parse("x.jsonl=2.5") == Source("x.jsonl", 2.5)
     with pytest.raises(BadInput, match="not a number"):
         Source.parse("x.jsonl=much")
+
+
+def test_held_out_text_is_its_first_windows_and_too_little_is_refused(tmp_path):
+    for name, lines in (("long", 40), ("short", 1)):
+        (tmp_path / f"{name}.txt").write_text("The train was late again.\n" * lines)
+    tokenizer, long = chat_tokenizer(), str(tmp_path / "long.txt")
+    taken = read_held_out({"prose": long}, tokenizer, 3, 16)
+    assert taken == {"prose": list(windows([Source(long)], tokenizer, 16))[:3]}
+    with pytest.raises(BadInput, match=r"short\.txt holds less than one window of 999 tokens"):
+        read_held_out({"prose": str(tmp_path / "short.txt")}, tokenizer, 3, 999)

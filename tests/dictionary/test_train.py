@@ -4,9 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
+from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from safetensors.torch import load_file
 
-from sas_core.dictionary.corpus import Source
-from sas_core.dictionary.train import TrainSpec, train
+from sas_core.dictionary.spec import Source, TrainSpec
+from sas_core.dictionary.train import save_inference, train
 from sas_core.errors import BadInput, Unavailable
 from sas_core.model.dictionary import load_local
 from sas_core.model.hooked import activations_at
@@ -43,11 +46,14 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(engine, spec, tmp_path):
     run = train(engine.model, engine.turns.tokenizer, spec, tmp_path / "run")
     stopped_at = next(run).tokens
     run.close()
-    assert (tmp_path / "run" / "checkpoint").is_dir()
+    read = json.loads((tmp_path / "run" / "checkpoint" / "read.json").read_text())
     resumed = list(train(engine.model, engine.turns.tokenizer, spec, tmp_path / "run"))
     assert resumed[0].tokens > stopped_at
     assert resumed[-1].tokens <= spec.tokens
-    assert (tmp_path / "run" / "final" / "cfg.json").exists()
+    told = json.loads((tmp_path / "run" / "final" / "training.json").read_text())
+    # the card counts both stretches: fresh text is what is learnt from here
+    assert 0 < read["positions_kept"] < spec.tokens <= told["positions_kept"]
+    assert 0 < read["windows_read"] < told["windows_read"]
 
 
 def test_a_run_that_learns_again_reads_less_text_and_goes_on_with_what_it_kept(engine, spec, tmp_path):
@@ -61,7 +67,7 @@ def test_a_run_that_learns_again_reads_less_text_and_goes_on_with_what_it_kept(e
     assert curve[-1].tokens == spec.tokens
     said = json.loads((tmp_path / "run" / "final" / "training.json").read_text())
     # of the 12,000 that are learnt from a quarter is fresh, and the first ones
-    assert kept["windows_read"] < said["windows"] < 12_000 / 32 * 0.7
+    assert kept["windows_read"] < said["windows_read"] < 12_000 / 32 * 0.7
     plain = list(train(engine.model, tokenizer, spec, tmp_path / "plain"))
     assert curve[-1].fvu < 1.5 * plain[-1].fvu
 
@@ -76,9 +82,22 @@ def test_a_finished_sae_is_widened_and_goes_on_from_what_it_knows(engine, spec, 
     assert load_local(tmp_path / "wider" / "final", "cpu").identity.d_sae == 96
     said = json.loads((tmp_path / "wider" / "final" / "training.json").read_text())
     assert said["spec"]["start_from"] == "final"
+    assert said["spec"]["sources"] == [{"name": "text.txt", "weight": 1.0}], "no path of this machine"
 
 
-@pytest.mark.parametrize(("change", "words"), [({"d_sae": 32}, "raise --width"), ({}, "No SAE can be read")])
+def test_scaled_thresholds_are_the_trained_ones_times_the_factor(spec, tmp_path):
+    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=8, d_sae=16, k=2))
+    sae.topk_threshold.fill_(0.75)
+    saved = []
+    for scale in (1.0, 0.5):
+        save_inference(sae, replace(spec, threshold_scale=scale), tmp_path / str(scale))
+        saved.append(load_file(tmp_path / str(scale) / "sae_weights.safetensors"))
+    plain, scaled = saved
+    assert set(plain["threshold"].tolist()) == {0.75} and set(scaled["threshold"].tolist()) == {0.375}
+    assert all(torch.equal(plain[name], scaled[name]) for name in plain.keys() - {"threshold"})
+
+
+@pytest.mark.parametrize(("change", "words"), [({"d_sae": 32}, "a larger width"), ({}, "No SAE can be read")])
 def test_an_sae_that_cannot_be_begun_from_is_refused(engine, spec, tmp_path, change, words):
     if change:
         list(train(engine.model, engine.turns.tokenizer, replace(spec, tokens=400), tmp_path / "run"))

@@ -72,7 +72,7 @@ def test_the_same_width_only_goes_on(finished):
 
 
 def test_a_narrower_one_and_a_missing_one_are_refused(finished, tmp_path):
-    with pytest.raises(BadInput, match="raise --width"):
+    with pytest.raises(BadInput, match="choose a larger width"):
         take_over(training_sae(OLD - 1), finished, examples())
     with pytest.raises(BadInput, match="No SAE can be read"):
         take_over(training_sae(NEW), tmp_path / "none", examples())
