@@ -11,6 +11,7 @@ from sqlite_utils.db import Database
 
 from sas_core.atlas import made_of, state
 from sas_core.atlas.association import Association, around_peaks, associate
+from sas_core.atlas.autolabel import make
 from sas_core.atlas.best import Entries
 from sas_core.atlas.derive import Derived, affordable, derive
 from sas_core.atlas.made_of import MadeOf
@@ -20,10 +21,12 @@ from sas_core.steering.engine import Engine
 QUARTERS = 4
 _BETWEEN_REPORTS = 256
 _COLUMNS = 17
+_WRITING = 0.5
+"""Share of the progress that is told for the tables; the rest is for the automatic labels."""
 
 
 def finish(db: Database, engine: Engine, made: MadeOf, recorder: Recorder) -> Iterator[float]:
-    """Write all tables and drop the state in one transaction, yielding the share of latents that is done.
+    """Write all tables and drop the state in one transaction, yielding the share that is done.
 
     A kill, or closing the generator, leaves the state; the end leaves a whole atlas. The model does not
     run: its weights are only read, so no turn is needed.
@@ -39,7 +42,11 @@ def finish(db: Database, engine: Engine, made: MadeOf, recorder: Recorder) -> It
         db.conn.executemany(
             "INSERT INTO cofiring VALUES (?, ?)", ((n, x.tobytes()) for n, x in together.items())
         )
-        yield from _write_latents(db, made, recorder, _derived(engine, recorder.d_sae), pieces)
+        for share in _write_latents(db, made, recorder, _derived(engine, recorder.d_sae), pieces):
+            yield _WRITING * share
+        if make.affordable(made):
+            for share in make.label_all(db, made):
+                yield _WRITING + (1 - _WRITING) * share
         state.clear(db)
         made_of.write(db, replace(made, finished=datetime.now(UTC).isoformat(timespec="seconds")))
     # the atlas is whole without this, which is refused while somebody reads

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sas_core.atlas.matching import UNWRITABLE
+from sas_core.atlas.types import AutoLabel
 from sas_core.errors import BadInput
 
 MAX_LABEL_CHARS, MAX_NOTE_CHARS = 200, 10_000
@@ -33,12 +34,23 @@ def line_of(label: Label) -> str:
     return json.dumps(asdict(label), ensure_ascii=False) + "\n"
 
 
+def line_of_automatic(sae_sha256: str, latent: int, label: AutoLabel) -> str:
+    """One line of JSON that `parsed` refuses, because no user said so."""
+    row = {"sae_sha256": sae_sha256, "latent": latent, "automatic": True, **asdict(label)}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
 def parsed(line: str, number: int, sae_sha256: str) -> Label:
     """A line as a label of this SAE. Raises BadInput naming the row otherwise."""
     try:
         row = json.loads(line)
         if not isinstance(row, Mapping):
             raise BadInput("it is no object with latent and label.")
+        if row.get("automatic"):
+            raise BadInput(
+                "it is an automatic label, which comes with its atlas. To take it over as yours, give it a "
+                'field "label" and leave out "automatic".'
+            )
         return Label(sae_sha256, *_fields(row, sae_sha256))
     except (ValueError, RecursionError) as error:
         raise BadInput(f"Row {number} of the labels is no JSON ({error}). Nothing was imported.") from error

@@ -86,6 +86,22 @@ def m006_state(db: Database) -> None:
     db.table("state").create({"name": str, "dtype": str, "shape": str, "data": bytes}, pk="name")
 
 
+@MIGRATIONS()
+def m007_automatic_labels(db: Database) -> None:
+    """What `autolabel` says of a latent; no row for a dead one. The index holds the clear ones' texts."""
+    columns = {
+        "latent": int,
+        "text": str,
+        "kind": str,  # one of `types.AUTO_KINDS`
+        "confidence": float,  # balanced accuracy on windows the label was not made from
+        "low": float,
+        "high": float,
+        "tested": int,  # those windows
+    }
+    db.table("auto_labels").create(columns, pk="latent", not_null={"text", "kind", "tested"})
+    db.execute("CREATE VIRTUAL TABLE auto_labels_fts USING fts5(text, content='')")
+
+
 def unknown_steps(db: Database) -> set[str]:
     """Steps that a newer version applied to this file and this version does not have."""
     known = {step.name for step in MIGRATIONS.pending(Database(memory=True))}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sas_core.atlas.autolabel import table
 from sas_core.atlas.decode import array, ask
 from sas_core.atlas.matching import Sought, best_context, sought
 from sas_core.atlas.store import Atlas
@@ -26,7 +27,7 @@ _NUMBER = re.compile(r"#?\s*(\d{1,18})")
 _LIKE = re.compile(r"like\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 _FIRES_ON = re.compile(r"fires\s+on\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
-How = Literal["label", "words", "cosine", "together"]
+How = Literal["label", "auto", "words", "cosine", "together"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Query:
 class Hit:
     """A latent that was found.
 
-    `score`, higher is better: BM25 for words (0 for a label), the decoder cosine or the Jaccard similarity
-    for likeness, as `how` says. `context` is the one that shows it best and `matched` the range
-    `[first, end)` of its tokens that holds the word, None where no one word does.
+    `score`, higher is better: BM25 for words (0 for a label, its confidence for an automatic one), the
+    decoder cosine or the Jaccard similarity for likeness, as `how` says. `context` is the one that shows it
+    best and `matched` the range `[first, end)` of its tokens that holds the word, None where no one does.
     """
 
     row: LatentRow
@@ -72,23 +73,24 @@ def parse_query(text: str) -> Query:
 
 
 def by_words(atlas: Atlas, text: str, limit: int = 50, offset: int = 0) -> list[Hit]:
-    """Latents with all words of `text`, the last perhaps unfinished, in their label or around their peaks.
+    """Latents with all words of `text`, the last perhaps unfinished, in a label or around their peaks.
 
-    Those that are labelled so come first, by index; then those with the words as they stand, then those with
-    a longer last word, each by BM25, words at the peak counting `PEAKS_WEIGHT` times (see
-    `RANKED_AT_MOST`). Raises BadInput as `matching.sought`.
+    Those that the user labelled so come first, by index; then those whose clear automatic label has the
+    words, the surest first; then those with the words around their peaks as they stand, then those with a
+    longer last word, each by BM25, words at the peak counting `PEAKS_WEIGHT` times (see `RANKED_AT_MOST`).
+    Raises BadInput as `matching.sought`.
     """
     query, limit, offset = sought(text), max(0, limit), max(0, offset)
-    labelled = _by_label(atlas, query)
-    first = [(index, 0.0) for index in labelled[offset : offset + limit]]
-    rest = _by_context(atlas, query, labelled, limit - len(first), max(0, offset - len(labelled)))
-    found = [*first, *rest]
-    indices = [index for index, _ in found]
+    labelled: list[tuple[int, float, How]] = [(index, 0.0, "label") for index in _by_label(atlas, query)]
+    labelled += _by_auto(atlas, query, [index for index, _, _ in labelled])
+    found = labelled[offset : offset + limit]
+    known, rest = [index for index, _, _ in labelled], limit - len(found)
+    found += _by_context(atlas, query, known, rest, max(0, offset - len(labelled)))
+    indices = [index for index, _, _ in found]
     shown = _best_contexts(atlas, query, indices)
-    ways: list[How] = ["label"] * len(first) + ["words"] * len(rest)
     return [
         Hit(row, score, *shown[row.index], how)
-        for row, (_, score), how in zip(atlas.rows(indices), found, ways, strict=True)
+        for row, (_, score, how) in zip(atlas.rows(indices), found, strict=True)
     ]
 
 
@@ -112,16 +114,23 @@ def _by_label(atlas: Atlas, query: Sought) -> list[int]:
     return [index for index in found if index < atlas.made_of.d_sae]
 
 
+def _by_auto(atlas: Atlas, query: Sought, without: Sequence[int]) -> list[tuple[int, float, How]]:
+    with atlas.reading() as connection:
+        found = table.found(connection, query.begun)
+    known = set(without)
+    return [(index, confidence, "auto") for index, confidence in found if index not in known]
+
+
 def _by_context(
     atlas: Atlas, query: Sought, without: Sequence[int], limit: int, offset: int
-) -> list[tuple[int, float]]:
+) -> list[tuple[int, float, How]]:
     if limit <= 0:
         return []
     found = _ranked(atlas, query.exact, without, offset + limit)
     missing = offset + limit - len(found)
     if missing and query.begun != query.exact:
         found += _ranked(atlas, query.begun, [*without, *(index for index, _ in found)], missing)
-    return found[offset:]
+    return [(index, score, "words") for index, score in found[offset:]]
 
 
 def _ranked(atlas: Atlas, expression: str, without: Sequence[int], limit: int) -> list[tuple[int, float]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
+from sas_core.atlas.autolabel import summary
 from sas_core.atlas.build import BuildSpec, build
 from sas_core.atlas.files import atlas_folder
 from sas_core.atlas.made_of import MadeOf
@@ -115,13 +116,14 @@ def _readme(facts: MadeOf, work: Path, limit_tokens: int | None, sampled: Sequen
     with closing(Readers(work / _BUILT)) as readers, readers.reading() as db:
         classes = dict(db.execute("SELECT density_class, count(*) FROM latents GROUP BY 1").fetchall())
         contexts = db.execute("SELECT count(*) FROM contexts").fetchone()[0]
+        labels = summary.sentence(summary.of(db))
     sizes = {name: f"{(work / name).stat().st_size / 1e6:.1f} MB" for name in (ATLAS, CORPUS, _BUILT)}
     return _TEXT.format(
         **asdict(facts) | {"versions": ", ".join(" ".join(each) for each in facts.versions.items())},
         latents=", ".join(f"{classes.get(name, 0):,} {name}" for name in DENSITY_CLASSES),
         limit=f" --limit-tokens {limit_tokens}" if limit_tokens else "",
         atlas_size=sizes[ATLAS], corpus_size=sizes[CORPUS], built_size=sizes[_BUILT],
-        contexts=contexts, sampling=_sampling(sampled), atlas_file=ATLAS, corpus_file=CORPUS,
+        contexts=contexts, labels=labels, sampling=_sampling(sampled), atlas_file=ATLAS, corpus_file=CORPUS,
     )  # fmt: skip
 
 
@@ -158,6 +160,7 @@ python -m sas_core.atlas.ship --corpus corpus.jsonl{limit}
   template's preamble, and {sinks_excluded:,} attention sinks.
 - Latents: {latents}.
 - Contexts: {contexts:,}, at most {top_k} strongest and {top_k} sampled ones a latent.
+- Automatic labels: {labels}.
 - Corpus: sha256 `{corpus_sha256}`. SAE: sha256 `{sae_sha256}`.
 - Finished {finished} with {versions}.
 """

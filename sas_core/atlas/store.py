@@ -15,6 +15,7 @@ from jaxtyping import Float64, Int64
 from sqlite_utils.db import Database
 
 from sas_core.atlas import made_of
+from sas_core.atlas.autolabel import table
 from sas_core.atlas.cofiring import CoFiring
 from sas_core.atlas.decode import (
     Pieces,
@@ -33,7 +34,7 @@ from sas_core.atlas.listing import condition, ordering
 from sas_core.atlas.made_of import MadeOf
 from sas_core.atlas.migrations import unknown_steps
 from sas_core.atlas.readers import Readers
-from sas_core.atlas.types import Context, Filter, Latent, LatentRow, Order
+from sas_core.atlas.types import AutoLabel, Context, Filter, Latent, LatentRow, Order
 from sas_core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -127,11 +128,22 @@ class Atlas:
             row = _one(connection, 'SELECT * FROM latents WHERE "index" = ?', index)
             up, down, near = (pairs(row, name) for name in ("up", "down", "near"))
             texts = pieces(connection, [row["token"], *(token for token, _ in up + down)])
+            auto = table.read(connection, [index]).get(index)
         return Latent(
             index, row["fired"], self.tokens_seen, row["max"] or 0.0, row["mean"], deviation(row),
             row["density_class"], numbers(row["histogram"], "<u4"), _piece(texts, row),
-            row["token_share"], row["token_phi"], spelt(up, texts), spelt(down, texts), near,
+            row["token_share"], row["token_phi"], spelt(up, texts), spelt(down, texts), near, auto,
         )  # fmt: skip
+
+    def auto_labels(self, indices: Sequence[int]) -> dict[int, AutoLabel]:
+        """The automatic labels of those latents that have one; none where the file holds none."""
+        with self.reading() as connection:
+            return table.read(connection, indices)
+
+    def every_auto_label(self) -> tuple[tuple[int, AutoLabel], ...]:
+        """All automatic labels, by latent."""
+        with self.reading() as connection:
+            return tuple(table.every(connection))
 
     def contexts(self, index: int) -> tuple[Context, ...]:
         """Where a latent fires: the strongest, then the quarters of the sample from the strongest down."""
@@ -199,12 +211,13 @@ class Atlas:
             written = {i: numbers(row["up_ids"], "<u4")[:_SHOWN_TOKENS] for i, row in found.items()}
             tokens = {row["token"] for row in found.values()}
             texts = pieces(connection, tokens.union(*written.values()))
+            auto = table.read(connection, indices)
         labels = self.labels.of(self.made_of.sae_sha256, indices) if self.labels else {}
         return [
             LatentRow(
                 i, row["fired"], row["fired"] / max(self.tokens_seen, 1), row["density_class"],
                 row["max"] or 0.0, row["mean"], _piece(texts, row), row["token_share"],
-                tuple(texts[token] for token in written[i]), labels.get(i),
+                tuple(texts[token] for token in written[i]), labels.get(i), auto.get(i),
             )
             for i, row in ((i, found[i]) for i in indices)
         ]  # fmt: skip

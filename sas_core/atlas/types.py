@@ -16,6 +16,9 @@ SINGLE_TOKEN_SHARE, SINGLE_TOKEN_PHI = 0.9, 0.8
 
 RULE_OF_THREE = 3.0
 
+AUTO_KINDS = ("words", "pieces", "after", "class", "topic", "unclear", "few")
+"""What an automatic label speaks of; "unclear": no rule held, "few": too few passages to test one on."""
+
 Order = Literal["index", "max", "density", "mean", "token_share"]
 Labelled = Literal["any", "labelled", "unlabelled"]
 
@@ -42,13 +45,46 @@ class Context:
 
 
 @dataclass(frozen=True)
+class AutoLabel:
+    """A rule that a program made from some of a latent's contexts and tested on others (`atlas.autolabel`).
+
+    `confidence` is the balanced accuracy with which the rule tells passages in which the latent fires
+    strongly from passages in which it never fires, over `tested` passages that it was not made from: 0.5 is
+    chance. `low` to `high` is its 95 % interval (Wilson). All three are None for "few".
+    """
+
+    text: str
+    kind: str
+    confidence: float | None
+    low: float | None
+    high: float | None
+    tested: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the label says something: its rule did better than chance."""
+        return self.kind not in ("unclear", "few")
+
+    @property
+    def said(self) -> str:
+        """How far the label can be trusted, to be shown wherever the label is."""
+        if self.confidence is None:
+            return "there are too few passages with or without it to make a rule and test it"
+        figures = f"({self.low:.2f} to {self.high:.2f}; chance 0.5)"
+        rule = "" if self.clear else "the best rule was "
+        of = f"{self.confidence:.2f} of {self.tested} passages it was not made from"
+        return f"{rule}right on {of} {figures}"
+
+
+@dataclass(frozen=True)
 class Latent:
     """All that is known of one latent but its contexts.
 
     `fired` counts tokens, of `tokens_seen`; mean and standard deviation are over the tokens at which it
     fires. `histogram` counts its activations in the bins of `made_of.EDGES`. `positive` and `negative`
     are the tokens it writes with their logits, `neighbours` latents with their decoder cosine; all three
-    are empty where the build left them out (`derive` computes them).
+    are empty where the build left them out (`derive` computes them). `auto` is None for a dead latent and
+    where the file holds no automatic labels.
     """
 
     index: int
@@ -65,6 +101,7 @@ class Latent:
     positive: tuple[tuple[str, float], ...]
     negative: tuple[tuple[str, float], ...]
     neighbours: tuple[tuple[int, float], ...]
+    auto: AutoLabel | None = None
 
     @property
     def density(self) -> float:
@@ -87,7 +124,7 @@ class Latent:
 
 @dataclass(frozen=True)
 class LatentRow:
-    """One line of the list; `positive` are the first tokens it writes."""
+    """One line of the list; `positive` are the first tokens it writes, `label` is the user's own."""
 
     index: int
     fired: int
@@ -99,6 +136,7 @@ class LatentRow:
     token_share: float | None
     positive: tuple[str, ...]
     label: str | None
+    auto: AutoLabel | None = None
 
 
 @dataclass(frozen=True)

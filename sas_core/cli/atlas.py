@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sas_core.atlas.store import read_made_of
-from sas_core.cli import atlas_card, atlas_info, atlas_labels, atlas_search
+from sas_core.cli import atlas_autolabel, atlas_card, atlas_info, atlas_labels, atlas_score, atlas_search
 from sas_core.cli.common import STOPPED, AsJson, Loading, placed, takes_engine
 from sas_core.cli.files import check_writable
 from sas_core.cli.output import note, quiet, show, show_json, show_steps
@@ -120,6 +120,8 @@ def _finished(run: "Generator[Progress, None, None]", stop: Stopping, path: Path
 
 app.command("show")(atlas_card.show_latent)
 app.command("search")(atlas_search.search)
+app.command("score")(atlas_score.score)
 app.command("info")(atlas_info.info)
+app.command("autolabel")(atlas_autolabel.autolabel)
 app.command("label")(atlas_labels.label)
 app.add_typer(atlas_labels.app, name="labels")

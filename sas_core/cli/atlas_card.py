@@ -6,6 +6,7 @@ Knows no torch and no model, so that it starts at once.
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from rich.console import RenderableType
 
 from sas_core.atlas.label_rows import Label
 from sas_core.atlas.store import Atlas
-from sas_core.atlas.types import Context, Latent
+from sas_core.atlas.types import AutoLabel, Context, Latent, LatentRow
 from sas_core.atlas.words import density_sentence, token_sentence
 from sas_core.cli.atlas_open import AtlasPath, Index, opened
 from sas_core.cli.common import AsJson
@@ -51,6 +52,7 @@ def document(
     return {
         "index": latent.index,
         "label": label,
+        "automatic_label": latent.auto and automatic_document(latent.auto),
         "fired": latent.fired,
         "tokens_seen": latent.tokens_seen,
         "density": latent.density,
@@ -61,6 +63,11 @@ def document(
         "logits": {"positive": latent.positive, "negative": latent.negative},
         "neighbours": latent.neighbours,
     }
+
+
+def automatic_document(auto: AutoLabel) -> dict[str, Any]:
+    """An automatic label as JSON; `clear` is False where it says nothing of the latent."""
+    return {**asdict(auto), "clear": auto.clear}
 
 
 def context_document(context: Context) -> dict[str, Any]:
@@ -94,6 +101,8 @@ def _card(
     yield plain(f"Latent {latent.index}: {label.label if label else 'no label'}")
     if label and label.note:
         yield plain(label.note)
+    if latent.auto:
+        yield plain(f"Automatic label: {latent.auto.text}; {latent.auto.said}")
     yield table(("", ""), _facts(atlas, latent), header=False)
     if contexts:
         numbers = ("max", "document")
@@ -123,8 +132,13 @@ def _tokens(tokens: Sequence[tuple[str, float]]) -> str:
 def _latents(atlas: Atlas, found: Sequence[tuple[int, float]]) -> str:
     found = found[:_NEAR]
     rows = atlas.rows([index for index, _ in found])
-    names = [f"{row.index} {row.label or repr(row.peak_token or '')}" for row in rows]
+    names = [f"{row.index} {named(row) or repr(row.peak_token or '')}" for row in rows]
     return ", ".join(f"{name} {value:.2f}" for name, (_, value) in zip(names, found, strict=True))
+
+
+def named(row: LatentRow) -> str:
+    """The user's label, else the automatic one, marked as such, where it says something."""
+    return row.label or (f"auto: {row.auto.text}" if row.auto and row.auto.clear else "")
 
 
 def _contexts(contexts: Sequence[Context], top: int) -> Iterator[tuple[str, ...]]:

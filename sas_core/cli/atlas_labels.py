@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sas_core.atlas.label_rows import line_of_automatic
 from sas_core.cli.atlas_open import AtlasPath, Index, opened
 from sas_core.cli.output import note
 from sas_core.errors import BadInput
@@ -40,10 +41,22 @@ def label(
 
 
 @app.command("export")
-def export_labels(cache: AtlasPath = None) -> None:
-    """Print every label of the atlas's SAE as JSON Lines."""
+def export_labels(
+    cache: AtlasPath = None,
+    automatic: Annotated[
+        bool, typer.Option("--automatic", help="The automatic labels instead of your own.")
+    ] = False,
+) -> None:
+    """Print every label of the atlas's SAE as JSON Lines: yours, or with --automatic the atlas's.
+
+    Automatic labels are no labels of yours, so `labels import` refuses them.
+    """
     with opened(cache) as (atlas, labels):
-        print(labels.export(atlas.made_of.sae_sha256), end="")
+        if automatic:
+            for latent, label in atlas.every_auto_label():
+                print(line_of_automatic(atlas.made_of.sae_sha256, latent, label), end="")
+        else:
+            print(labels.export(atlas.made_of.sae_sha256), end="")
 
 
 @app.command("import")

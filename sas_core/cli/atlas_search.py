@@ -15,7 +15,7 @@ from sas_core.atlas.find import find_atlas
 from sas_core.atlas.search import Hit, by_words, like
 from sas_core.atlas.store import read_made_of
 from sas_core.atlas.types import LatentRow
-from sas_core.cli.atlas_card import context_document, excerpt, share
+from sas_core.cli.atlas_card import automatic_document, context_document, excerpt, named, share
 from sas_core.cli.atlas_open import AtlasPath, opened
 from sas_core.cli.common import AsJson, Loading, placed, takes_engine
 from sas_core.cli.files import read_text_option
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 Measure = Literal["max", "mean", "distinctive"]
 
-_WAYS = {"label": "label", "words": "words (BM25)", "cosine": "cosine", "together": "Jaccard"}
+_WAYS = {
+    "label": "label",
+    "auto": "automatic label",
+    "words": "words (BM25)",
+    "cosine": "cosine",
+    "together": "Jaccard",
+}
 _NOTHING = "No latent was found."
 
 
@@ -37,7 +43,10 @@ def search(
     loading: Loading,
     cache: AtlasPath = None,
     words: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Words in your labels, or around the peaks.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Words in your labels, in the automatic ones, or around the peaks."
+        ),
     ] = None,
     fires_on: Annotated[
         str | None, typer.Option(metavar="TEXT", help="A text to run; - reads standard input.")
@@ -94,7 +103,7 @@ def _search_by_text(
             # what is wrong with it is told before a model is loaded
             read_made_of(cache)
         engine = loading.engine()
-        with opened(cache or _atlas_of(engine)) as (atlas, _):
+        with opened(cache or atlas_of(engine)) as (atlas, _):
             atlas.check(engine)
             measure, weigh = ("max", atlas.distinctive) if by == "distinctive" else (by, None)
             firing = fires_on(engine, text, by=measure, against=against, weigh=weigh, k=limit)
@@ -106,7 +115,8 @@ def _search_by_text(
     return note(placed(engine) if rows else _NOTHING)
 
 
-def _atlas_of(engine: "Engine") -> Path:
+def atlas_of(engine: "Engine") -> Path:
+    """The atlas to open for this engine. Raises BadInput where there is none."""
     path = find_atlas(engine)
     if path is None:
         raise BadInput(f"There is no atlas of {engine.name} with this SAE; build one, or name one: --cache.")
@@ -115,7 +125,16 @@ def _atlas_of(engine: "Engine") -> Path:
 
 def _hit_document(hit: Hit) -> dict[str, Any]:
     context = hit.context and context_document(hit.context)
-    return {**asdict(hit.row), "score": hit.score, "how": hit.how, "context": context, "matched": hit.matched}
+    return {
+        **_row_document(hit.row), "score": hit.score, "how": hit.how, "context": context,
+        "matched": hit.matched,
+    }  # fmt: skip
+
+
+def _row_document(row: LatentRow) -> dict[str, Any]:
+    facts = asdict(row)
+    facts.pop("auto")
+    return {**facts, "automatic_label": row.auto and automatic_document(row.auto)}
 
 
 def _hit_table(hits: Sequence[Hit]) -> Table:
@@ -136,7 +155,7 @@ def _hit_table(hits: Sequence[Hit]) -> Table:
 
 def _fired_document(row: LatentRow, found: "FiredLatent", firing: "Firing") -> dict[str, Any]:
     return {
-        **asdict(row),
+        **_row_document(row),
         "score": found.value - (found.against_value or 0.0),
         "how": "fires on",
         "value": found.value,
@@ -163,7 +182,7 @@ def _fired_table(rows: Sequence[LatentRow], firing: "Firing", by: Measure) -> Ta
 
 
 def _named(row: LatentRow) -> str:
-    return f"{row.index} {row.label or ''}".rstrip()
+    return f"{row.index} {named(row)}".rstrip()
 
 
 def _writes(row: LatentRow) -> str:

@@ -14,6 +14,7 @@ from tests.atlas.tiny_atlas import Expected, index_words
 _ORDER = {
     "made_of": "key", "latents": '"index"', "contexts": "latent, band, rank", "windows": "id",
     "cofiring": "window", "vocabulary": "id", "state": "name",
+    "auto_labels": "latent",
 }  # fmt: skip
 _WHEN = {"started", "finished", "versions"}
 _LATENT = (

@@ -65,7 +65,7 @@ def _check_spread(kills: list[dict], windows: int) -> None:
     """Else the test would hold for kills that hit nothing."""
     assert {"reading", "finishing"} <= {kill["stage"] for kill in kills}
     partly = [kill for kill in kills if kill["windows"] and kill["windows"] < windows]
-    assert len({kill["windows"] for kill in partly}) > 3, "resumed from several states"
+    assert len({kill["windows"] for kill in partly}) > 1, "resumed from several states"
     assert any(kill["windows"] == windows and not kill["finished"] for kill in kills), (
         "tables were being written"
     )

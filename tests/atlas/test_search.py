@@ -9,10 +9,8 @@ import unicodedata
 import pytest
 
 from sas_core.atlas import search
-from sas_core.atlas.labels import LabelBook
 from sas_core.atlas.matching import best_context, sought
 from sas_core.atlas.search import Query, by_words, like, parse_query
-from sas_core.atlas.store import Atlas
 from sas_core.atlas.types import Context
 from sas_core.errors import BadInput
 from tests.atlas.tiny_atlas import DEAD, ONE_TOKEN, index_words, tiny, tiny_atlas
@@ -28,20 +26,6 @@ def read():
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return tiny_atlas(tmp_path_factory.mktemp("atlas") / "tiny.db", top_k=3)
-
-
-@pytest.fixture
-def book(tmp_path):
-    opened = LabelBook(tmp_path / "labels.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def atlas(path, book):
-    opened = Atlas.open(path, book)
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_the_readme_says_what_was_counted_and_how_it_was_made(engine, corpus, fo
     assert "cat sampled-0.jsonl sampled-1.jsonl > corpus.jsonl\n" in text
     assert "sas_core.atlas.ship --corpus corpus.jsonl --limit-tokens 500\n" in text
     assert facts.corpus_sha256 in text and "None" not in text
+    assert "Automatic labels: " in text and "with too few contexts" in text
 
 
 def test_a_packed_corpus_ships_as_the_same_file_as_a_plain_one(engine, corpus, folder, tmp_path):
