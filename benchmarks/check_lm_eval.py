@@ -23,11 +23,11 @@ import typer
 import yaml
 
 from sas_core.cli.output import quiet, show, show_json, table
-from sas_core.evaluation import capability_prompts as prompts
-from sas_core.evaluation.capability import answer_logprobs, asked
-from sas_core.evaluation.capability_report import figures_of
-from sas_core.evaluation.question_rows import Answers, Question
-from sas_core.evaluation.questions import read_questions
+from sas_core.evaluation.capability import prompts
+from sas_core.evaluation.capability.measure import answer_logprobs, asked
+from sas_core.evaluation.capability.question_rows import Answers, Question
+from sas_core.evaluation.capability.questions import read_questions
+from sas_core.evaluation.capability.report import figures_of
 from sas_core.model.presets import get_preset, load_engine
 from sas_core.steering.engine import Engine
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sas_core.contrast.codestore import CodeStore, Row
 from sas_core.contrast.pairs import Pair, PairSet
-from sas_core.contrast.positions import Position, positions_read
+from sas_core.contrast.positions import OFTEN, Position, positions_read
 from sas_core.contrast.statistics import Codes, SideCodes
 from sas_core.errors import BadInput
 from sas_core.model.chat import Turns
 from sas_core.model.hooked import activations_at
-from sas_core.model.sinks import is_sink
+from sas_core.model.sinks import SINK_NORM_MULTIPLE, is_sink
 from sas_core.steering.engine import Engine
 from sas_core.steering.spec import canonical_key
 
@@ -127,7 +127,7 @@ def _key(engine: Engine, text: Text, position: Position) -> str:
     placed = engine.placement
     return canonical_key(
         [engine.name, placed.dtype, engine.dictionary.identity.sha256, engine.hook_name, position,
-         list(text.ids), list(text.read)]
+         OFTEN, SINK_NORM_MULTIPLE, list(text.ids), list(text.read)]
     )  # fmt: skip
 
 
@@ -143,12 +143,16 @@ def batches(texts: Sequence[Text]) -> Iterator[list[Text]]:
         yield batch
 
 
+def padded(texts: Sequence[Text]) -> Int[Tensor, "text pos"]:
+    """Their ids, filled up on the right, where what stands before attends to nothing of it."""
+    longest = max(len(text.ids) for text in texts)
+    return torch.tensor([[*text.ids, *[0] * (longest - len(text.ids))] for text in texts])
+
+
 @torch.inference_mode()
 def _code(engine: Engine, batch: Sequence[Text], position: Position) -> list[Row]:
-    longest = max(len(text.ids) for text in batch)
-    # padding on the right cannot be attended to by what stands before it
-    tokens = torch.tensor([[*t.ids, *[0] * (longest - len(t.ids))] for t in batch])
-    activations = activations_at(engine.model, engine.hook_name, tokens.to(engine.model.cfg.device))
+    tokens = padded(batch).to(engine.model.cfg.device)
+    activations = activations_at(engine.model, engine.hook_name, tokens)
     sinks = is_sink(activations, engine.typical_norm).cpu()
     return [_row(engine, text, activations[i], sinks[i], position) for i, text in enumerate(batch)]
 
@@ -164,6 +168,8 @@ def _row(
         return Row(none, np.zeros(0, np.float32), none, len(special), len(sunk))
     per_token = engine.dictionary.encode(activations[kept])
     codes = per_token.mean(dim=0).cpu()
+    if position == "completion-often":
+        codes[((per_token > 0).float().mean(dim=0) < OFTEN).cpu()] = 0
     latents = codes.nonzero().squeeze(-1)
     strongest = per_token[:, latents.to(per_token.device)].argmax(dim=0).tolist()
     peaks = np.array([text.ids[kept[i]] for i in strongest], np.int32)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sas_core.contrast.collect import Progress, Text, batches, tokenise
+from sas_core.contrast.collect import Progress, Text, batches, padded, tokenise
 from sas_core.contrast.lint import usable
 from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.positions import Position
@@ -77,10 +77,7 @@ def text_means(
     the engine's turn.
     """
     hook = hook_name or engine.hook_name
-    longest = max(len(text.ids) for text in batch)
-    # padding on the right cannot be attended to by what stands before it
-    tokens = torch.tensor([[*t.ids, *[0] * (longest - len(t.ids))] for t in batch])
-    found = activations_at(engine.model, hook, tokens.to(engine.model.cfg.device))
+    found = activations_at(engine.model, hook, padded(batch).to(engine.model.cfg.device))
     # how long a residual usually is was measured at the SAE's hook alone
     sinks = is_sink(found, engine.typical_norm if hook == engine.hook_name else None).cpu()
     rows = zip(batch, found.cpu().double(), sinks, strict=True)

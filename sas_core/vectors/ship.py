@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sas_core.contrast.positions import resolve_position
-from sas_core.contrast.ranking import Choice, Ranking, rank
+from sas_core.contrast.ranking import Ranking, begin_with, rank
 from sas_core.contrast.shipped import behaviour_names, load_behaviour
 from sas_core.model.presets import get_preset, load_engine
 from sas_core.paths import PACKAGE
@@ -33,16 +33,17 @@ def repeats(ids: Sequence[int], n: int = 4) -> bool:
 
 
 def build_shipped(engine: Engine, name: str) -> VectorFile:
-    """A behaviour's vector at tau 0.7, at the largest strength whose recorded run does not repeat itself."""
+    """A behaviour's vector, at the largest strength whose recorded run does not repeat itself."""
     behaviour = load_behaviour(name)
     position = resolve_position("auto", behaviour.form)
     *_, ranking = rank(engine, behaviour.train, position, heldout=behaviour.heldout)
     if not isinstance(ranking, Ranking):
         raise TypeError("rank ended without a ranking")
-    vector = sas_vector_file(engine, name, ranking, Choice(), verify=False)
+    choice = begin_with(behaviour.form)
+    vector = sas_vector_file(engine, name, ranking, choice, verify=False)
     for share in SHARES:
         strength = strength_for(engine, vector, share)
-        vector = sas_vector_file(engine, name, ranking, Choice(), strength=strength)
+        vector = sas_vector_file(engine, name, ranking, choice, strength=strength)
         if vector.verify and not repeats(vector.verify.steered):
             break
     return vector

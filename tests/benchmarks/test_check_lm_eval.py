@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks import check_lm_eval as check
-from sas_core.evaluation.capability import answer_logprobs, asked
-from sas_core.evaluation.capability_report import figures_of
-from sas_core.evaluation.question_rows import Question, question_of
+from sas_core.evaluation.capability.measure import answer_logprobs, asked
+from sas_core.evaluation.capability.question_rows import Question, question_of
+from sas_core.evaluation.capability.report import figures_of
 from sas_core.steering.engine import Engine
-from tests.evaluation.easy_questions import mmlu_rows, truthful_rows
+from tests.evaluation.capability.easy_questions import mmlu_rows, truthful_rows
 
 MMLU = [question_of("row 1", mmlu_rows()[0])]
 TRUTHFUL = [question_of("row 1", truthful_rows()[0])]
