@@ -88,7 +88,7 @@ def _draw_stale(computed: Computed) -> None:
 
 
 def _draw_result(engine: Engine, computed: Computed, stale: bool) -> None:
-    choice = draw_choice(disabled=stale)
+    choice = draw_choice(computed.ranking.pairs.form, disabled=stale)
     try:
         vector, funnel = computed.ranking.vector(choice)
     except BadInput as error:

@@ -98,8 +98,8 @@ def _draw_what_this_is(tray: Tray, what: DeltaGenerator, link: DeltaGenerator) -
     if len(vectors) == 1 and len(tray) == 1:
         count = len(vectors[0].indices)
         what.text(
-            f"{count} SAE latents of \u201c{vectors[0].label}\u201d, which fire on one side of its pairs and "
-            "not on the other, are turned at every generated token. Move a slider: the answer on the right "
+            f"{count} SAE latents of \u201c{vectors[0].label}\u201d, which tell the two sides of its pairs "
+            "apart, are turned at every generated token. Move a slider: the answer on the right "
             "follows."
         )
         _link(link, "See them", behaviour=vectors[0].label)

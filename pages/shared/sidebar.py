@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.shared.model_picker import draw_model_picker
+from pages.shared.naming import names_of
 from pages.shared.tokens import plain, show_html
 from pages.shared.tray.focus import draw_keys, focused
 from pages.shared.tray.item import ItemView, draw_item, draw_line, view_item
@@ -61,7 +62,11 @@ def _draw_tray(engine: Engine, tray: Tray) -> Search | None:
     start_from_url(SCALE_KEY, "scale", 1.0)
     st.session_state[SCALE_KEY] = clamp(st.session_state[SCALE_KEY], _SCALE_AXIS.low, _SCALE_AXIS.high)
     unit = _draw_unit()
-    views = [view_item(engine, item, unit, get_scale()) for item in tray]
+    names = names_of(engine, [item.indices[0] for item in tray if item.is_latent])
+    views = [
+        view_item(engine, item, unit, get_scale(), names.get(item.indices[0]) if item.is_latent else None)
+        for item in tray
+    ]
     chosen = focused(tray)
     view = next(view for view in views if view.item.key == chosen)
     draw_keys(view.item, view.axis)

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.test_steering import expect_lane_text, lane, lane_text, wait_until_done
 
-LINK = "?n=9&also=strip&strengths=-1%200.5&controls=random"
+LINK = "?n=9&also=strip&strengths=0.5%201.5&controls=random"
 
 
 def row_text(page: Page, index: int) -> str:
@@ -18,21 +18,21 @@ def row_text(page: Page, index: int) -> str:
 def open_strip(page: Page, address: str) -> None:
     page.goto(f"{address}/{LINK}")
     wait_until_done(page)
-    for name in ("random direction (seed 0)", "\u03bb -1", "\u03bb +0.5"):
+    for name in ("random direction (seed 0)", "\u03bb +0.5", "\u03bb +1.5"):
         expect(page.get_by_text(name, exact=True)).to_be_visible()
 
 
 def test_a_strip_runs_and_a_lane_of_it_takes_the_main_place_without_running_again(page: Page, app: str):
     open_strip(page, app)
     expect(page.get_by_text(re.compile(r"Token 9 of at most 9"))).to_be_visible()
-    suppressed = row_text(page, 3)
-    assert len({lane_text(page, "unsteered"), lane_text(page, "steered"), suppressed}) == 3
-    page.locator(".st-key-lane-row-3").get_by_role("button", name="Use").click()
+    stronger = row_text(page, 4)
+    assert len({lane_text(page, "unsteered"), lane_text(page, "steered"), stronger}) == 3
+    page.locator(".st-key-lane-row-4").get_by_role("button", name="Use").click()
     # the control alone runs again: it is as long as what the steering adds now
     expect(page.get_by_text("4 lanes kept from before")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"steered: sea -5\.\d+"))).to_be_visible()
-    expect_lane_text(page, "steered", suppressed)
-    assert "scale=-1.0" in page.url
+    expect(page.get_by_text(re.compile(r"steered: sea \+4\.05"))).to_be_visible()
+    expect_lane_text(page, "steered", stronger)
+    assert "scale=1.5" in page.url
 
 
 def test_the_same_request_of_another_session_is_answered_from_the_history(page: Page, app: str):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from sas_core.evaluation.html import page as report
 from sas_core.evaluation.sweep.cells import Setting
+from sas_core.evaluation.sweep.report.html import page as report
 from tests.evaluation.sweeps import HOSTILE, a_sweep, some_texts
 
 

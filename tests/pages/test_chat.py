@@ -2,11 +2,9 @@
 
 import json
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.shared import loaded
 from pages.shared.chat.file import talk_document
@@ -14,43 +12,17 @@ from sas_core.runs.conversation_file import parse_conversation
 from sas_core.steering.lanes import Request
 from sas_core.steering.spec import Lane, Sampling
 from sas_core.steering.tray import Tray, latent_item
+from tests.pages.app import open_page, plain_words, press, shown
 
-APP = Path(__file__).resolve().parents[2] / "app.py"
 STRONG = Tray().put(latent_item(3, 8.0, strength=4.0))
 NEW_TOKENS = 6
 
-
-@pytest.fixture(autouse=True)
-def cache(engine, tmp_path, monkeypatch):
-    """The one seam: pages get the tiny engine, and a cache folder without anything in it."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    monkeypatch.setattr(loaded, "PACKAGE", tmp_path)
-    st.cache_resource.clear()
-    yield tmp_path
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def chat(*, tray=STRONG, **state):
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    at.query_params["way"] = "chat"
-    at.session_state["engine_choice"] = loaded.EngineChoice("custom", "tiny")
-    at.session_state["tray"] = tray
-    at.session_state["steer.new_tokens"] = NEW_TOKENS
-    for name, value in state.items():
-        at.session_state[name] = value
-    return shown(at)
-
-
-def shown(at):
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def press(at, key):
-    at.button(key=key).click()
-    return shown(at)
+    wanted = {"tray": tray, "steer.new_tokens": NEW_TOKENS, **state}
+    return open_page("app.py", query={"way": "chat"}, state=wanted)
 
 
 def ask(at, text):
@@ -60,12 +32,6 @@ def ask(at, text):
 
 def talk(at):
     return at.session_state["chat.talk"]
-
-
-def words(at):
-    kinds = ("text", "markdown", "caption", "success", "warning", "error", "info", "html")
-    shown_words = (str(getattr(e, "value", None) or e.proto.body) for kind in kinds for e in at.get(kind))
-    return "\n".join(shown_words).replace("\\", "")
 
 
 def alone(engine, messages, lane=None, **sampling):
@@ -88,7 +54,7 @@ def steered_lane(tray=STRONG):
 
 def test_an_empty_chat_says_what_to_do_and_its_one_button_starts_it():
     at = chat()
-    assert "Nothing was said yet" in words(at)
+    assert "Nothing was said yet" in plain_words(at)
     at = press(at, "chat.first")
     assert talk(at).turns[0].user == "Tell me about your day." and talk(at).turns[0].answered
 
@@ -108,8 +74,8 @@ def test_two_turns_are_answered_by_each_side_from_its_own_history(engine):
 
 def test_a_receipt_stands_under_each_steered_answer_and_where_the_answers_part():
     at = ask(chat(), "Hello")
-    assert "tokens steered" in words(at)
-    assert "The answers part at token" in words(at) or "Both sides chose" in words(at)
+    assert "tokens steered" in plain_words(at)
+    assert "The answers part at token" in plain_words(at) or "Both sides chose" in plain_words(at)
     assert talk(at).turns[0].steered.receipt and not talk(at).turns[0].unsteered.receipt
 
 
@@ -158,7 +124,7 @@ def test_a_beginning_is_continued_by_both_sides_and_shown_as_part_of_the_answer(
     expected = alone(engine, [user("Hello"), said("The sea <b>")])
     assert turn.unsteered.token_ids == expected.token_ids
     assert turn.unsteered.text == "The sea <b>" + expected.text
-    assert "The sea &lt;b&gt;" in words(at)
+    assert "The sea &lt;b&gt;" in plain_words(at)
 
 
 def test_an_edited_question_is_answered_again_and_an_edited_answer_is_read_on(engine):
@@ -173,7 +139,7 @@ def test_an_edited_question_is_answered_again_and_an_edited_answer_is_read_on(en
     at.text_area(key="chat.edited").set_value("I am the sea.")
     at = press(at, "chat.save")
     assert talk(at).turns[0].steered.edited and talk(at).turns[0].unsteered == turn.unsteered
-    assert "Edited by hand" in words(at)
+    assert "Edited by hand" in plain_words(at)
     at = ask(at, "Really?")
     history = [user("Good morning"), said("I am the sea."), user("Really?")]
     assert talk(at).turns[1].steered.token_ids == alone(engine, history, steered_lane()).token_ids
@@ -187,7 +153,7 @@ def test_an_editor_can_be_left_without_a_change_and_refuses_empty_words():
     at = press(at, "chat.edit.user.0")
     at.text_area(key="chat.edited").set_value("  ")
     at = press(at, "chat.save")
-    assert talk(at) == before and "The message is empty" in words(at)
+    assert talk(at) == before and "The message is empty" in plain_words(at)
     assert at.text_area(key="chat.edited").value == "  "
 
 
@@ -203,7 +169,7 @@ def test_a_new_chat_is_empty_and_undo_brings_the_old_one_back():
     at = ask(chat(), "Hello")
     before = talk(at)
     at = press(at, "chat.new")
-    assert not talk(at).turns and "Nothing was said yet" in words(at)
+    assert not talk(at).turns and "Nothing was said yet" in plain_words(at)
     assert talk(press(at, "chat.undo")) == before
 
 
@@ -211,14 +177,14 @@ def test_a_side_without_steering_says_so_and_is_not_called_steered():
     at = ask(chat(tray=Tray()), "Hello")
     turn = talk(at).turns[0]
     assert turn.steered.token_ids == turn.unsteered.token_ids and turn.in_force.steering is None
-    assert "Not steered: the tray was empty" in words(at)
-    assert "tokens steered" not in words(at)
+    assert "Not steered: the tray was empty" in plain_words(at)
+    assert "tokens steered" not in plain_words(at)
 
 
 def test_a_steering_that_changes_nothing_says_so_loudly():
     silent = Tray().put(latent_item(3, 1e-30))
     at = ask(chat(tray=silent), "Hello")
-    assert "has a non-zero strength but changed nothing" in words(at)
+    assert "has a non-zero strength but changed nothing" in plain_words(at)
     assert at.error and talk(at).turns[0].steered.problem
 
 
@@ -246,7 +212,7 @@ def test_markup_of_either_side_is_shown_as_written():
 def test_a_model_without_a_template_says_what_a_chat_is(raw_engine, monkeypatch):
     monkeypatch.setattr(loaded, "_load", lambda choice: raw_engine)
     at = ask(ask(chat(), "The sea"), "The river")
-    assert "the talk is one plain text" in words(at)
+    assert "the talk is one plain text" in plain_words(at)
     first, second = talk(at).turns
     assert first.answered and second.answered and not first.in_force.chat
 
@@ -280,7 +246,7 @@ def begun(engine, monkeypatch, tokens):
 def test_stop_keeps_what_is_written_and_regenerate_begins_again(engine, monkeypatch, count):
     at = press(begun(engine, monkeypatch, count), "chat.stop")
     stopped = talk(at).turns[0]
-    assert stopped.steered.stop == stopped.unsteered.stop == "stopped" and "Stopped here." in words(at)
+    assert stopped.steered.stop == stopped.unsteered.stop == "stopped" and "Stopped here." in plain_words(at)
     whole = talk(press(at, "chat.regenerate")).turns[0]
     assert len(whole.steered.token_ids) == NEW_TOKENS
     assert stopped.steered.token_ids == whole.steered.token_ids[:count]

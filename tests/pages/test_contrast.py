@@ -2,13 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import loaded
 from pages.shared.loaded import EngineChoice
 from sas_core.vectors.shelf import Shelf
 
@@ -17,15 +14,7 @@ CSV = "prompt,positive,negative\n" + "\n".join(
     f"Ask me {i},The sea is warm and low {i},The book was late again {i}" for i in range(8)
 )
 
-
-@pytest.fixture(autouse=True)
-def tiny(engine, tmp_path, monkeypatch) -> Any:
-    """The one seam: pages get the tiny engine, and a cache folder of their own."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    st.cache_resource.clear()
-    yield engine
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def page(query: dict[str, str] | None = None, script: str = "pages/contrast.py") -> AppTest:
@@ -207,7 +196,8 @@ def test_adding_the_vector_saves_it_first_so_that_a_link_finds_it(tmp_path) -> N
     shelf = Shelf(tmp_path / "shelf.db")
     vector = shelf.get(item.label)
     shelf.close()
-    assert item.label == "pasted pairs tau 0.90" and vector.tau == 0.9
+    assert item.label == "pasted pairs tau 0.90 top 32 with shared" and vector.tau == 0.9
+    assert not vector.drop_shared
     assert item.indices == tuple(f.index for f in vector.features) and vector.verify is not None
     assert 0.5 <= vector.strength <= 8 and item.strength == vector.strength
     assert "added to the tray" in texts(at)

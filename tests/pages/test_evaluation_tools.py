@@ -1,7 +1,6 @@
 """Overlap, Together and Fewest latents on a tiny engine, drawn by themselves under the header."""
 
 import json
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,11 +11,12 @@ from pages.shared import loaded
 from sas_core.contrast.pairs import Pair, PairSet
 from sas_core.contrast.shipped import load_behaviour
 from sas_core.evaluation import heldout as where
-from sas_core.evaluation.composition import evaluate_composition
-from sas_core.evaluation.subset import smallest_subset
+from sas_core.evaluation.composition.measure import evaluate_composition
+from sas_core.evaluation.subset.search import smallest_subset
 from sas_core.vectors.build import latents_file, steering_of
 from sas_core.vectors.fields import PairsPart
 from tests.evaluation.plain import plain_change
+from tests.pages.app import chosen, held, shown
 
 SCRIPT = """
 from pages.shared.evaluation.in_steer import follow
@@ -38,18 +38,7 @@ SIDES = (
 CALM = {3: 6.0, 11: -2.0, 20: 1.0}
 WILD = {3: 2.0, 11: 4.0, 30: 5.0}
 
-
-@pytest.fixture(autouse=True)
-def cache(engine, tmp_path, monkeypatch):
-    """The one seam: pages get the tiny engine, and a cache folder without anything in it."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    monkeypatch.setattr(loaded, "PACKAGE", tmp_path)
-    st.cache_resource.clear()
-    yield tmp_path
-    loaded.get_tool_job().stop()
-    assert loaded.get_tool_job().wait(60)
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @pytest.fixture
@@ -88,18 +77,8 @@ def shelf(engine):
 
 
 def page(tool="Overlap", **state):
-    at = AppTest.from_string(SCRIPT, default_timeout=60)
-    at.session_state["engine_choice"] = loaded.EngineChoice("custom", "tiny")
-    at.session_state["evaluate.tools.kind"] = tool
-    for name, value in state.items():
-        at.session_state[f"evaluate.tools.{name}"] = value
-    return shown(at)
-
-
-def shown(at):
-    at.run()
-    assert not at.exception, at.exception
-    return at
+    named = {f"evaluate.tools.{name}": value for name, value in {"kind": tool, **state}.items()}
+    return shown(chosen(AppTest.from_string(SCRIPT, default_timeout=60), named))
 
 
 def words(at):
@@ -124,14 +103,6 @@ def numbers(at, place=0):
     spec = json.loads(at.get("plotly_chart")[place].proto.spec)
     (heat,) = [trace for trace in spec["data"] if trace["type"] == "heatmap"]
     return heat["z"]
-
-
-@contextmanager
-def held(engine):
-    """The model is somebody else's turn, so that a run waits at its first pair."""
-    with engine.turn("somebody else") as ticket:
-        assert ticket.wait(60)
-        yield
 
 
 @pytest.mark.parametrize("tool", ["Overlap", "Together"])

@@ -8,7 +8,6 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import loaded
 from pages.shared.loaded import EngineChoice, get_runs
 from sas_core.runs.book import runs_path
 from sas_core.runs.recall import keep, recall
@@ -24,14 +23,9 @@ TINY = EngineChoice("custom", "tiny-llama")
 
 
 @pytest.fixture
-def runs(monkeypatch, tmp_path, engine):
-    """An empty history in a folder of its own, with `engine` as what every page loads."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    monkeypatch.setattr(loaded, "PACKAGE", tmp_path)  # no shipped vectors
-    st.cache_resource.clear()
-    yield get_runs
-    st.cache_resource.clear()
+def runs(tiny):
+    """How the book of an empty history is opened, as pages open it."""
+    return get_runs
 
 
 def kept(engine: Engine, request: Request, text: str = "waves", **fields: object) -> Run:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import loaded
@@ -14,15 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAY = Tray((vector_item("waves", (3, 11, 20), (6.0, -2.0, 5.0), 2.0),))
 PAIR = Tray((latent_item(3, 6.0), latent_item(11, 4.0, strength=0.5)))
 
-
-@pytest.fixture(autouse=True)
-def seam(monkeypatch, tmp_path, engine):
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    monkeypatch.setattr(loaded, "PACKAGE", tmp_path)  # no shipped vectors
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @pytest.fixture
@@ -147,6 +138,6 @@ def test_the_same_request_again_is_answered_from_before_and_says_so(asked):
     app = opened()
     app.button(key="steer.run").click().run()
     assert len(asked) == 1
-    assert any("exactly this request" in element.value for element in app.caption)
+    assert any("Compute again repeats them" in element.value for element in app.caption)
     app.button(key="steer.again").click().run()
     assert asked[1:] == [shown(app)]

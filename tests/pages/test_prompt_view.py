@@ -20,15 +20,7 @@ from tests.helpers import D_SAE, N_CTX
 
 EVIL = "<img src=x onerror=alert(1)> ![](http://x) $x$ **b**"
 
-
-@pytest.fixture(autouse=True)
-def tiny(engine, tmp_path, monkeypatch) -> Any:
-    """The one seam: pages get the tiny engine, and a cache folder of their own."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    st.cache_resource.clear()
-    yield engine
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @pytest.fixture
@@ -216,7 +208,7 @@ def test_a_label_stands_with_its_latent(tiny, tmp_path) -> None:
     shown(at)
     assert list_of(at)["label"][0] == f"sea {EVIL}"
     assert f"{latent} sea <img" in strip(at)["said"][busiest(view)][0]
-    assert f"Latent {latent} \u201csea <img" in texts(at)
+    assert f"Latent {latent} (sea <img" in texts(at)
 
 
 def test_with_an_atlas_a_latent_goes_to_the_tray_at_its_typical_activation(atlas) -> None:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import loaded
 from pages.shared.loaded import EngineChoice
 from pages.shared.steer import strip_values as steer_strip_values
 from pages.shared.steer.inspect import Looked, alternatives_html
@@ -42,14 +40,7 @@ LANES = (
     Lane("told", system="You are the sea."),
 )
 
-
-@pytest.fixture(autouse=True)
-def tiny(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    st.cache_resource.clear()
-    yield engine
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def run_of(engine: Engine, *lanes: Lane) -> tuple[Request, tuple[LaneResult, ...]]:

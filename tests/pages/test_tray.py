@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import loaded
 from pages.shared.loaded import EngineChoice
 from pages.shared.steer.controls import FIRST_PROMPT
 from pages.shared.tokens import plain
@@ -30,18 +28,7 @@ BUSY = 20
 """A latent of the tiny atlas that fires in many windows."""
 LATENT = latent_item(BUSY, 2.0, strength=0.5)
 
-
-@pytest.fixture(autouse=True)
-def tiny(engine, tmp_path, monkeypatch) -> Any:
-    """The one seam: pages get the tiny engine, and a cache folder of their own."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    monkeypatch.setattr(loaded, "PACKAGE", tmp_path)  # no shipped vectors
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    yield engine
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @pytest.fixture

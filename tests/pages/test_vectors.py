@@ -18,16 +18,9 @@ TINY = loaded.EngineChoice("custom", "tiny-llama")
 
 
 @pytest.fixture
-def shelf(monkeypatch, tmp_path, engine):
-    """An empty shelf in a folder of its own, with `engine` as what every page loads."""
-    monkeypatch.setenv("STEERSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaded, "_load", lambda choice: engine)
-    monkeypatch.setattr(loaded, "PACKAGE", tmp_path)  # no shipped vectors
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    yield loaded.get_shelf()
-    st.cache_resource.clear()
-    st.cache_data.clear()
+def shelf(tiny):
+    """An empty shelf, as pages open it."""
+    return loaded.get_shelf()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ _CLASSES = {
     "rare": "rare (at less than 1 in 10,000)",
     "dead": "never fired",
 }
-_LABELS = {_ANY: "labelled or not", "labelled": "labelled", "unlabelled": "not labelled"}
+_LABELS = {_ANY: "labelled or not", "labelled": "labelled by you", "unlabelled": "not labelled by you"}
 _KEYS = {
     "density": _ANY, "label": _ANY, "label_text": "", "vector": None, "min_max": None, "max_max": None,
 }  # fmt: skip
@@ -37,7 +37,7 @@ def draw_filters(engine: Engine) -> Filter:
         most = _number(high, "to", "max_max")
         label = _select("Label", "label", _LABELS)
         text = st.text_input(
-            "Label contains", key=_key("label_text"), persist_state="session", on_change=new_search
+            "Your label contains", key=_key("label_text"), persist_state="session", on_change=new_search
         )
         only = _draw_vector(engine)
         st.button("Clear filters", key="atlas.filter.clear", on_click=clear_filters, disabled=not chosen)

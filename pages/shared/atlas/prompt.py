@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.shared.atlas.prompt_token import draw_token
 from pages.shared.header import session_id
-from pages.shared.loaded import get_labels
+from pages.shared.naming import Name, names_of
 from pages.shared.token_strip import token_strip
 from pages.shared.tokens import plain, visible
 from sas_core.atlas.probe import PromptView, read_prompt
@@ -103,25 +103,16 @@ def _get_reading(asked: _Asked) -> _Reading | None:
 
 def _draw_reading(engine: Engine, atlas: Atlas | None, reading: _Reading) -> None:
     view = reading.view
-    labels = _labels(engine, view)
+    names = names_of(engine, sorted(set(view.codes.latents.tolist())))
     st.caption(_sentence(view))
-    shown = _draw_controls(engine, view, labels)
+    shown = _draw_controls(engine, view, names)
     text, token = st.columns([5, 4], gap="medium")
     with text.container(height=_HEIGHT, border=True, key="atlas-prompt-text"):
         draw = _draw_strip if shown == _STRIP else _draw_table
-        draw(reading, labels)
+        draw(reading, names)
     with token.container(height=_HEIGHT, border=True, key="atlas-prompt-token", gap="xsmall"):
-        draw_token(engine, atlas, view, st.session_state[POSITION], labels,
+        draw_token(engine, atlas, view, st.session_state[POSITION], names,
                    key=f"atlas.prompt.{reading.number}", pin_key=PIN)  # fmt: skip
-
-
-def _labels(engine: Engine, view: PromptView) -> dict[int, str]:
-    latents = sorted(set(view.codes.latents.tolist()))
-    try:
-        return get_labels().of(engine.dictionary.identity.sha256, latents)
-    except SteerscopeError:
-        # the card, where labels are written, says what is wrong with their file
-        return {}
 
 
 def _sentence(view: PromptView) -> str:
@@ -138,7 +129,7 @@ def _sentence(view: PromptView) -> str:
     return f"{counted} {more}: dimmed and not counted."
 
 
-def _draw_controls(engine: Engine, view: PromptView, labels: Mapping[int, str]) -> str:
+def _draw_controls(engine: Engine, view: PromptView, names: Mapping[int, Name]) -> str:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.session_state.setdefault(_SHOWN, _STRIP)
         shown = st.segmented_control("Shown as", [_STRIP, _TABLE], required=True, key=_SHOWN,
@@ -149,16 +140,16 @@ def _draw_controls(engine: Engine, view: PromptView, labels: Mapping[int, str]) 
             st.session_state[PIN] = None
         pin = st.number_input("Colour by latent", min_value=0, max_value=last, value=None, step=1, key=PIN,
                               persist_state="session", placeholder="none", width=150)  # fmt: skip
-        st.text(_pin_sentence(view, pin, labels))
+        st.text(_pin_sentence(view, pin, names))
     return shown
 
 
-def _pin_sentence(view: PromptView, pin: int | None, labels: Mapping[int, str]) -> str:
+def _pin_sentence(view: PromptView, pin: int | None, names: Mapping[int, Name]) -> str:
     if pin is None:
         return "Under each token: its strongest latent. Press a token to see all of them."
     values = view.values(pin)
     fired, top = sum(value > 0 for value in values), max(values)
-    name = f"Latent {pin} \u201c{labels[pin]}\u201d" if pin in labels else f"Latent {pin}"
+    name = f"Latent {pin} ({names[pin].words})" if pin in names else f"Latent {pin}"
     if not fired:
         return f"{name} fires at no token of this text."
     at = values.index(top)
@@ -168,7 +159,7 @@ def _pin_sentence(view: PromptView, pin: int | None, labels: Mapping[int, str]) 
     )
 
 
-def _draw_strip(reading: _Reading, labels: Mapping[int, str]) -> None:
+def _draw_strip(reading: _Reading, names: Mapping[int, Name]) -> None:
     view, pin = reading.view, st.session_state[PIN]
     values = None if pin is None else view.values(pin)
     if values is None:
@@ -178,19 +169,19 @@ def _draw_strip(reading: _Reading, labels: Mapping[int, str]) -> None:
     pressed = token_strip(
         view.pieces, values, key=f"atlas.prompt.strip.{reading.number}", unit="activation",
         excluded=view.excluded, selected=st.session_state[POSITION], below=below,
-        notes=[_note(found[:_NOTED], labels) for found in view.strongest],
+        notes=[_note(found[:_NOTED], names) for found in view.strongest],
     )  # fmt: skip
     if pressed is not None:
         st.session_state[POSITION] = pressed
 
 
-def _note(found: tuple[tuple[int, float], ...], labels: Mapping[int, str]) -> str:
-    named = (f"{latent} {labels[latent]}" if latent in labels else str(latent) for latent, _ in found)
+def _note(found: tuple[tuple[int, float], ...], names: Mapping[int, Name]) -> str:
+    named = (f"{latent} {names[latent].words}" if latent in names else str(latent) for latent, _ in found)
     said = ", ".join(f"{name} ({value:.3g})" for name, (_, value) in zip(named, found, strict=True))
     return f"strongest latents: {said}" if said else "no latent fires"
 
 
-def _draw_table(reading: _Reading, labels: Mapping[int, str]) -> None:
+def _draw_table(reading: _Reading, names: Mapping[int, Name]) -> None:
     view, pin = reading.view, st.session_state[PIN]
     columns: dict[str, list] = {
         "position": list(range(1, len(view.pieces) + 1)),
@@ -200,7 +191,7 @@ def _draw_table(reading: _Reading, labels: Mapping[int, str]) -> None:
         columns["pinned"] = [value or None for value in view.values(pin)]
     columns["fire"] = [len(view.token(at)) for at in range(len(view.pieces))]
     columns["strongest"] = [
-        "not counted" if at in view.excluded else _note(found, labels).removeprefix("strongest latents: ")
+        "not counted" if at in view.excluded else _note(found, names).removeprefix("strongest latents: ")
         for at, found in enumerate(view.strongest)
     ]
     event = st.dataframe(

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared.latent.head import draw_tray, draw_tray_problem
 from pages.shared.latent.state import open_latent
+from pages.shared.naming import Name, name_columns, name_config
 from pages.shared.tokens import plain, visible
 from sas_core.atlas.probe import PromptView
 from sas_core.atlas.store import Atlas
@@ -19,7 +20,7 @@ def draw_token(
     atlas: Atlas | None,
     view: PromptView,
     position: int,
-    labels: Mapping[int, str],
+    names: Mapping[int, Name],
     *,
     key: str,
     pin_key: str,
@@ -34,7 +35,7 @@ def draw_token(
         f"{len(found):,} latents fire here, strongest first." if len(found) > 1 else "1 latent fires here."
     )
     actions = st.container(horizontal=True)
-    latent = _draw_list(atlas, found, labels, f"{key}.latents.{position}")
+    latent = _draw_list(atlas, found, names, f"{key}.latents.{position}")
     with actions:
         _draw_actions(engine, atlas, latent, pin_key)
     draw_tray_problem()
@@ -47,17 +48,17 @@ def _why_none(excluded: bool) -> str:
 
 
 def _draw_list(
-    atlas: Atlas | None, found: tuple[tuple[int, float], ...], labels: Mapping[int, str], key: str
+    atlas: Atlas | None, found: tuple[tuple[int, float], ...], names: Mapping[int, Name], key: str
 ) -> int:
     """The table; returns the latent of the chosen row."""
+    latents = [latent for latent, _ in found]
     columns: dict[str, list] = {
-        "latent": [latent for latent, _ in found],
+        "latent": latents,
         "activation": [value for _, value in found],
+        **name_columns(names, latents),
     }
-    if labels:
-        columns["label"] = [labels.get(latent, "") for latent, _ in found]
     if atlas is not None:
-        rows = atlas.rows([latent for latent, _ in found])
+        rows = atlas.rows(latents)
         columns["share"] = [
             100 * value / row.max if row.max else None for (_, value), row in zip(found, rows, strict=True)
         ]
@@ -65,7 +66,7 @@ def _draw_list(
     event = st.dataframe(
         columns, hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required",
         selection_default={"selection": {"rows": [0]}}, alt="Latents that fire at the token",
-        height=300, column_config=_columns(),
+        height=300, column_config=_columns(), placeholder="",
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     return found[chosen[0] if chosen and chosen[0] < len(found) else 0][0]
@@ -76,7 +77,7 @@ def _columns() -> dict[str, object]:
     return {
         "latent": column.NumberColumn("Latent", width=65, format="%d", pinned=True),
         "activation": column.NumberColumn("Activation", width=80, format="%.3f"),
-        "label": column.TextColumn("Label", width=110),
+        **name_config(110),
         "share": column.NumberColumn(
             "Of its max", width=80, format="%.0f %%", help="Against its largest activation in the atlas"
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.shared.atlas.state import get_opened, get_shown, open_card, show_more
+from pages.shared.naming import Name
 from pages.shared.tokens import plain, shaded_html, show_html, visible
 from sas_core.atlas.store import Atlas
 from sas_core.atlas.types import Context, LatentRow
@@ -87,8 +88,9 @@ def _draw_card(result: Result, contexts: Sequence[Context], *, opened: bool) -> 
                 type="tertiary", on_click=open_card, args=(row.index,), icon=":material/chevron_right:",
                 help="Its card is open" if opened else "Open its card",
             )  # fmt: skip
-            if row.label:
-                st.markdown(f"**{plain(row.label)}**", width="content")
+            name = Name.of(row.label, row.auto)
+            if name is not None:
+                st.markdown(name.markdown, width="content")
             st.caption(plain(", ".join(filter(None, (often(row), result.said)))), width="content")
         texts = "".join(text.html(row.max) for text in _texts(result, contexts))
         if texts:

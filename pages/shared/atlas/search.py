@@ -28,6 +28,7 @@ DISTINCTIVE = "distinctive"
 _MOST = 50
 _FIRED = "atlas.fired"
 _PLACEHOLDER = "Words, a latent's number, like: 2317, or fires on: some text"
+_FOUND_IN = {"label": "in your label", "auto": "in its automatic label"}
 _HOW = {"cosine": "decoder cosine {:.2f}", "together": "fires together, Jaccard {:.2f}"}
 
 
@@ -115,7 +116,7 @@ def _by_words(atlas: Atlas, text: str) -> Results:
 
 
 def _worded(hit: Hit) -> Result:
-    said = "in your label" if hit.how == "label" else ""
+    said = _FOUND_IN.get(hit.how, "")
     if hit.context is None:
         return Result(hit.row, said)
     return Result(hit.row, said, Snippet.of(hit.context, hit.matched[0] if hit.matched else None))

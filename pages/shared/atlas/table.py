@@ -14,6 +14,7 @@ from pages.shared.atlas.state import (
     new_search,
     open_card,
 )
+from pages.shared.naming import Name, name_columns, name_config
 from pages.shared.tokens import visible
 from sas_core.atlas.store import Atlas
 from sas_core.atlas.types import Filter, LatentRow, Order
@@ -104,9 +105,10 @@ def _clicked() -> None:
 
 
 def _columns(rows: list[LatentRow]) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = {
+    names = {row.index: name for row in rows if (name := Name.of(row.label, row.auto))}
+    return {
         "index": [row.index for row in rows],
-        "label": [row.label or "" for row in rows],
+        **name_columns(names, [row.index for row in rows]),
         "peak": ["" if row.peak_token is None else visible(row.peak_token) for row in rows],
         "writes": ["  ".join(visible(piece) for piece in row.positive) for row in rows],
         "density": [row.density * 100 for row in rows],
@@ -115,16 +117,13 @@ def _columns(rows: list[LatentRow]) -> dict[str, list[object]]:
         "mean": [row.mean_nonzero for row in rows],
         "share": [None if row.token_share is None else row.token_share * 100 for row in rows],
     }
-    if not any(columns["label"]):
-        del columns["label"]
-    return columns
 
 
 def _config() -> dict[str, object]:
     column = st.column_config
     return {
         "index": column.NumberColumn("Latent", format="%d", width=62, pinned=True),
-        "label": column.TextColumn("Label", width=120),
+        **name_config(160),
         "peak": column.TextColumn(
             "Fires at", width=84, help="Token that stands most often where it is strongest"
         ),

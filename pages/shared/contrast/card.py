@@ -8,6 +8,7 @@ from pages.shared.contrast.results import PLANE_HEIGHT, View, join, lens_of, sel
 from pages.shared.header import session_id
 from pages.shared.latent.head import add_to_tray, draw_tray_problem
 from pages.shared.latent.state import open_latent
+from pages.shared.naming import draw_name, names_of
 from pages.shared.tokens import plain, show_html, tokens_html
 from pages.shared.tray.state import get_tray
 from sas_core.contrast.figures import latents_at
@@ -45,6 +46,9 @@ def _draw_head(engine: Engine, view: View, latent: int) -> None:
                   help="Strength 1 adds its mean over the texts of its side where it fires")  # fmt: skip
         st.button("", icon=":material/close:", key="contrast.close", type="tertiary", on_click=select,
                   args=(None,), help="Close the card")  # fmt: skip
+    name = names_of(engine, [latent]).get(latent)
+    if name is not None:
+        draw_name(name)
     draw_tray_problem()
     _draw_neighbours(view, latent)
 

@@ -4,21 +4,15 @@ import math
 
 import streamlit as st
 
-from sas_core.contrast.ranking import Choice
+from sas_core.contrast.pairs import Form
+from sas_core.contrast.ranking import Choice, begin_with
 
 _SIDES = {"both": "Both", "positive": "+ only", "negative": "\u2212 only"}
-_DEFAULTS = {
-    "contrast.tau": 0.7,
-    "contrast.sides": "both",
-    "contrast.top_k": None,
-    "contrast.drop_shared": True,
-}
 
 
-def draw_choice(*, disabled: bool) -> Choice:
-    """One row of widgets; values survive page changes, tau is in the URL."""
-    for key, value in _DEFAULTS.items():
-        st.session_state.setdefault(key, _tau_from_url() if key == "contrast.tau" else value)
+def draw_choice(form: Form, *, disabled: bool) -> Choice:
+    """One row of widgets, begun as the pairs' form asks; values survive page changes, tau is in the URL."""
+    _begin(form)
     tau, sides, top_k, shared = st.columns([8, 9, 5, 7], vertical_alignment="bottom")
     return Choice(
         tau=tau.slider(
@@ -37,9 +31,22 @@ def draw_choice(*, disabled: bool) -> Choice:
         ),
         drop_shared=shared.toggle(
             "Drop shared", key="contrast.drop_shared", persist_state="session", disabled=disabled,
-            help="Latents that reach tau on both sides are removed, as published; off keeps their difference",
+            help="On: latents that reach tau on both sides are removed, as published. Off keeps their "
+            "difference: in free text nearly all latents fire somewhere on both sides",
         ),
     )  # fmt: skip
+
+
+def _begin(form: Form) -> None:
+    st.session_state.setdefault("contrast.tau", _tau_from_url())
+    st.session_state.setdefault("contrast.sides", "both")
+    if st.session_state.get("contrast.form") != form:
+        begun = begin_with(form)
+        st.session_state["contrast.top_k"], st.session_state["contrast.drop_shared"] = (
+            begun.top_k,
+            begun.drop_shared,
+        )
+        st.session_state["contrast.form"] = form
 
 
 def _tau_from_url() -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared.contrast.run import Computed
+from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.tokens import visible
 from sas_core.atlas.lens import Writes, writes
 from sas_core.contrast.figures import Dot, dots, latents_at, plane
@@ -119,6 +120,8 @@ def draw_table(engine: Engine, view: View, listing: Listing) -> None:
         st.text("No latent to list here. Lower tau, or list all.")
         return
     columns = latent_columns(evidence, at, view.fate, _reads(engine, view, latents), _writes(engine, latents))
+    number_and_side = {name: columns.pop(name) for name in ("latent", "side")}
+    columns = number_and_side | name_columns(names_of(engine, latents), latents) | columns
     selected = get_selected(view)
     st.session_state["contrast.listed"] = latents
     few = (
@@ -129,7 +132,7 @@ def draw_table(engine: Engine, view: View, listing: Listing) -> None:
         columns, hide_index=True, height=_TABLE_HEIGHT, column_config=_column_config(evidence.auroc_source),
         key=_table_key(latents), on_select=_row_clicked, selection_mode="single-row",
         selection_default={"selection": {"rows": [latents.index(selected)] if selected in latents else []}},
-        alt=said,
+        alt=said, placeholder="",
     )  # fmt: skip
     st.caption(said)
 
@@ -204,6 +207,7 @@ def _column_config(auroc_source: str) -> dict[str, Any]:
             "Reads", width=152, help="Tokens at which it was strongest in these pairs"
         ),
         "writes": column.TextColumn("Writes", width=136, help="Tokens its decoder row raises (logit lens)"),
+        **name_config(),
         "freq_pos": column.ProgressColumn("freq+", help="Share of positive texts where it fires", **share),
         "freq_neg": column.ProgressColumn(
             "freq\u2212", help="Share of negative texts where it fires", **share

@@ -60,7 +60,9 @@ def draw_how(engine: Engine, chosen: Chosen) -> Asked:
     left, right = st.columns([1, 1])
     position = left.selectbox(
         "Read at", ["auto", *POSITIONS], key="contrast.position", persist_state="session",
-        help="auto: the answer letter for multiple choice, the completion's mean for free text",
+        help="auto: the answer letter for multiple choice, completion-mean for free text. Both completion- "
+        "ways take the mean over its tokens: -mean counts a latent as active when it fires at any of them, "
+        "-often from a quarter of them on",
     )  # fmt: skip
     formats = [_AUTO, _CHAT, _RAW] if engine.turns.has_template else [_AUTO, _RAW]
     form = right.selectbox(

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.shared.loaded import get_sweep_book
-from sas_core.evaluation.html import page
 from sas_core.evaluation.sweep.book import SweepBook
 from sas_core.evaluation.sweep.files import result_json, texts_table, units_table, written_by
 from sas_core.evaluation.sweep.outcome import SweepResult
-from sas_core.evaluation.tables import cells_table
+from sas_core.evaluation.sweep.report.html import page
+from sas_core.evaluation.sweep.report.tables import cells_table
 
 _File = tuple[str, str, str, Callable[[], str]]
 

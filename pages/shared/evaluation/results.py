@@ -13,8 +13,8 @@ from pages.shared.tokens import plain
 from sas_core.contrast.shipped import load_behaviour
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.evaluation.plots import chance_note
-from sas_core.evaluation.story import findings
 from sas_core.evaluation.sweep.outcome import SweepResult
+from sas_core.evaluation.sweep.report.story import findings
 from sas_core.evaluation.sweep.spec import SweepSpec
 from sas_core.steering.engine import Engine
 

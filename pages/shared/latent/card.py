@@ -60,7 +60,7 @@ def draw_latent(
     except SteerscopeError as error:
         st.error(plain(str(error)), icon=":material/error:")
     draw_uses(engine, index)
-    draw_label(engine, index, key=key)
+    draw_label(engine, index, latent.auto if latent else None, key=key)
     draw_try(engine, index, latent, key=key)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.shared.loaded import get_labels
+from pages.shared.naming import draw_name, names_of
 from pages.shared.tokens import plain
 from pages.shared.tray.state import get_tray, set_tray
 from sas_core.atlas.types import Latent
@@ -25,19 +25,26 @@ def draw_head(
 ) -> None:
     """`also` draws more buttons beside the others."""
     badge = f" :gray-badge[{_DENSITY[latent.density_class]}]" if latent else ""
-    label = _label(engine, index)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(f"Latent {index}{badge}", anchor=False, width="content")
-        if label is None:
-            st.caption("no label", width="content")
-        else:
-            st.markdown(f"**{plain(label)}**", width="content")
+        _draw_called(engine, index, latent)
     with st.container(horizontal=True):
         draw_tray(engine, index, latent, key)
         _draw_neuronpedia(engine, index)
         if also is not None:
             also()
     draw_tray_problem()
+
+
+def _draw_called(engine: Engine, index: int, latent: Latent | None) -> None:
+    name = names_of(engine, [index]).get(index)
+    if name is not None:
+        draw_name(name)
+    elif latent is not None and latent.auto is not None:
+        # no rule for it held: what there is instead of a label, and by which figures
+        st.caption(plain(latent.auto.text), width="content", help=plain(latent.auto.said))
+    else:
+        st.caption("no label", width="content")
 
 
 def draw_tray(engine: Engine, index: int, latent: Latent | None, key: str) -> None:
@@ -80,12 +87,3 @@ def _draw_neuronpedia(engine: Engine, index: int) -> None:
             "Neuronpedia", f"https://www.neuronpedia.org/{name}/{index}", icon=":material/open_in_new:",
             type="tertiary", help="Opens this latent's page on neuronpedia.org",
         )  # fmt: skip
-
-
-def _label(engine: Engine, index: int) -> str | None:
-    try:
-        label = get_labels().get(engine.dictionary.identity.sha256, index)
-    except SteerscopeError:
-        # the section where labels are written says what is wrong
-        return None
-    return label.label if label else None

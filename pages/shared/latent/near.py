@@ -8,6 +8,7 @@ import streamlit as st
 from pages.shared.latent.state import row_selected, table_key
 from pages.shared.latent.writes import derived_of
 from pages.shared.loaded import get_shelf
+from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.tokens import plain, visible
 from sas_core.atlas.store import Atlas
 from sas_core.atlas.types import Latent
@@ -89,32 +90,32 @@ def _draw_rows(
     indices = [index for index, _ in found]
     st.dataframe(
         {"latent": indices, "value": [value for _, value in found], **_told(engine, atlas, indices)},
-        hide_index=True, key=key, selection_mode="single-row",
+        hide_index=True, key=key, selection_mode="single-row", placeholder="",
         on_select=partial(row_selected, key, indices, go),
         alt=f"{len(found)} latents by {measure.lower()}; a selected row opens its card",
         column_config={
             "latent": st.column_config.NumberColumn("Latent", format="%d", width=62),
             "value": st.column_config.NumberColumn(measure, format="%.2f", width=64),
-            "label": st.column_config.TextColumn("Label", width=110),
+            **name_config(110),
             "fires": st.column_config.TextColumn("Fires at", width=84),
             "writes": st.column_config.TextColumn("Writes", width=150),
         },
     )  # fmt: skip
 
 
-def _told(engine: Engine, atlas: Atlas | None, indices: Sequence[int]) -> dict[str, list[str]]:
-    """What is known of each in a few tokens; the column of labels only where there is one."""
+def _told(engine: Engine, atlas: Atlas | None, indices: Sequence[int]) -> dict[str, list]:
+    """What is known of each in a few words; a column only where it holds something."""
+    names = name_columns(names_of(engine, indices), indices)
     if atlas is None:
         derived = derived_of(engine, indices)
         pieces = {i: engine.turns.pieces([t for t, _ in derived[i].up[:_WRITES]]) for i in indices}
-        return {"writes": [_join(pieces[i]) for i in indices]}
+        return {**names, "writes": [_join(pieces[i]) for i in indices]}
     rows = atlas.rows(indices)
     columns = {
-        "label": [row.label or "" for row in rows],
         "fires": ["" if row.peak_token is None else visible(row.peak_token) for row in rows],
         "writes": [_join(row.positive[:_WRITES]) for row in rows],
     }
-    return {name: cells for name, cells in columns.items() if any(cells)}
+    return names | {name: cells for name, cells in columns.items() if any(cells)}
 
 
 def _join(pieces: Sequence[str]) -> str:

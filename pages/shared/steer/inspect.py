@@ -9,7 +9,8 @@ import streamlit as st
 from pages.shared.header import session_id
 from pages.shared.latent.head import draw_tray, draw_tray_problem
 from pages.shared.latent.state import open_latent
-from pages.shared.loaded import get_atlas, get_labels
+from pages.shared.loaded import get_atlas
+from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.steer.stage import INSPECTED
 from pages.shared.steer.strip_values import Finished
 from pages.shared.tokens import plain, safe, show_html, visible
@@ -150,16 +151,15 @@ def _draw_table(engine: Engine, latents: Sequence[LatentThere], key: str) -> int
         "latent": indices,
         "before": [there.unsteered for there in latents],
         "after": [there.steered for there in latents],
+        **name_columns(names_of(engine, indices), indices),
     }
-    labels, atlas = _labels(engine, indices), get_atlas(engine)
-    if labels:
-        columns["label"] = [labels.get(index, "") for index in indices]
+    atlas = get_atlas(engine)
     if atlas is not None:
         columns["writes"] = ["  ".join(map(visible, row.positive[:_WRITTEN])) for row in atlas.rows(indices)]
     event = st.dataframe(
         columns, hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required",
         selection_default={"selection": {"rows": [0]}}, alt="Latents active at the token", height=210,
-        column_config=_columns(),
+        column_config=_columns(), placeholder="",
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     return indices[chosen[0] if chosen and chosen[0] < len(indices) else 0]
@@ -171,14 +171,6 @@ def _columns() -> dict[str, object]:
         "latent": column.NumberColumn("Latent", width=65, format="%d", pinned=True),
         "before": column.NumberColumn("Before", width=75, format="%.2f", help="Read as the residual came"),
         "after": column.NumberColumn("After", width=75, format="%.2f", help="Read again after the edit"),
-        "label": column.TextColumn("Label", width=110),
+        **name_config(110),
         "writes": column.TextColumn("Writes", width=140, help="Tokens its decoder row raises (logit lens)"),
     }
-
-
-def _labels(engine: Engine, latents: Sequence[int]) -> dict[int, str]:
-    try:
-        return get_labels().of(engine.dictionary.identity.sha256, list(latents))
-    except SteerscopeError:
-        # the card, where labels are written, says what is wrong with their file
-        return {}

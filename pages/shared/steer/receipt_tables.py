@@ -5,8 +5,10 @@ from functools import partial
 import streamlit as st
 
 from pages.shared.latent.state import open_latent, row_selected, table_key
+from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.steer.strip_values import KL, SHARE, Finished, known_values
 from pages.shared.tokens import visible
+from sas_core.steering.engine import Engine
 from sas_core.steering.receipt import Receipt, TokenReceipt
 
 _LANE = "steer.receipt.lane"
@@ -27,7 +29,7 @@ def draw_details(run: Finished) -> None:
             _draw_by_token(run, index, lane.receipt)
         with by_latent:
             if lane.receipt.latents:
-                _draw_by_latent(lane.receipt)
+                _draw_by_latent(run.engine, lane.receipt)
             else:
                 st.caption("This lane adds a direction of the residual; it asks no latent for anything.")
 
@@ -87,24 +89,30 @@ def _pieces(run: Finished, index: int, tokens: tuple[TokenReceipt, ...]) -> list
     return found
 
 
-def _draw_by_latent(receipt: Receipt) -> None:
+def _draw_by_latent(engine: Engine, receipt: Receipt) -> None:
     rows = sorted(receipt.latents, key=lambda r: -abs(r.requested - r.before))[:_ROWS]
-    key = table_key("steer.receipt")
+    key, indices = table_key("steer.receipt"), [r.index for r in rows]
     st.dataframe(
         {
-            "latent": [r.index for r in rows],
+            "latent": indices,
+            **name_columns(names_of(engine, indices), indices),
             "before": [r.before for r in rows],
             "requested": [r.requested for r in rows],
             "realised": [r.realised for r in rows],
         },
         hide_index=True,
         key=key,
-        on_select=partial(row_selected, key, [r.index for r in rows], open_latent),
+        on_select=partial(row_selected, key, indices, open_latent),
         selection_mode="single-row",
         column_config={
-            name: st.column_config.NumberColumn(format="%.2f") for name in ("before", "requested", "realised")
+            **{
+                name: st.column_config.NumberColumn(format="%.2f")
+                for name in ("before", "requested", "realised")
+            },
+            **name_config(),
         },
         height=280,
+        placeholder="",
     )
     st.caption(
         "Means over the steered tokens. Realised: the edited residual encoded again; directions of "

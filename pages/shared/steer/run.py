@@ -84,7 +84,8 @@ def _known(request: Request, keys: tuple[str, ...], asked: bool) -> Shown | None
     known = known_lanes(request, keys)
     if len(known) < len(request.lanes):
         return None
-    again = " It is the answer to exactly this request; Compute again runs it once more." if asked else ""
+    # short: beside it stands what the tokens are coloured by
+    again = " Compute again repeats them." if asked else ""
     return Shown(keys, tuple(known[i] for i in sorted(known)), "done", f"All lanes kept from before.{again}")
 
 
@@ -94,7 +95,8 @@ def _from_history(engine: Engine, request: Request, keys: tuple[str, ...]) -> Sh
     if known is None:
         return None
     remember(keys, known.lanes)
-    return Shown(keys, known.lanes, "done", f"{known.sentence()} Compute again runs it once more.")
+    sentence = f"Answered from the history (run {known.run.id}). Compute again repeats it."
+    return Shown(keys, known.lanes, "done", sentence)
 
 
 def _generate(engine: Engine, request: Request, stage: Stage, keys: tuple[str, ...]) -> Shown | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.shared.latent.state import open_latent
+from pages.shared.naming import Name
 from pages.shared.tokens import plain, show_html
 from pages.shared.tray.focus import focus
 from pages.shared.tray.how import draw_how, how_words
@@ -21,11 +22,16 @@ from sas_core.steering.tray import Tray, TrayItem
 from sas_core.steering.units import Axis, Marks, Sizes, Unit, axis_of, marks_of, why_not
 
 _NUMBER_WIDTH = 76
+_SHORT = 20
+"""Characters of a name that fit beside a number on a line of the tray."""
 
 
 @dataclass(frozen=True)
 class ItemView:
-    """An item as the sidebar shows it: `scale` is the whole tray's lambda, `fault` why it has no sizes."""
+    """An item as the sidebar shows it: `scale` is the whole tray's lambda, `fault` why it has no sizes.
+
+    `name` is what its latent is called, for an item of a single one.
+    """
 
     item: TrayItem
     unit: Unit
@@ -33,14 +39,15 @@ class ItemView:
     sizes: Sizes
     axis: Axis
     fault: str | None = None
+    name: Name | None = None
 
 
-def view_item(engine: Engine, item: TrayItem, unit: Unit, scale: float) -> ItemView:
+def view_item(engine: Engine, item: TrayItem, unit: Unit, scale: float, name: Name | None = None) -> ItemView:
     try:
         sizes, fault = item_sizes(engine, item), None
     except SteerscopeError as error:
         sizes, fault = Sizes(), str(error)
-    return ItemView(item, unit, scale, sizes, axis_of(item, unit, sizes), fault)
+    return ItemView(item, unit, scale, sizes, axis_of(item, unit, sizes), fault, name)
 
 
 def draw_line(view: ItemView, *, focused: bool) -> None:
@@ -53,7 +60,7 @@ def draw_line(view: ItemView, *, focused: bool) -> None:
         name.markdown(f":material/chevron_right: **{plain(view.item.label)}**")
     else:
         with name:
-            _draw_switch(view.item, bold=False)
+            _draw_switch(view.item, bold=False, name=view.name)
     reading.button(view.axis.words(view.item.strength), key=f"focus.{view.item.key}", type="tertiary",
                    disabled=focused, on_click=focus, args=(view.item.key,),
                    help=f"Show the controls of {plain(view.item.label)}")  # fmt: skip
@@ -67,6 +74,8 @@ def draw_item(engine: Engine, view: ItemView, place: int, *, focused: bool) -> S
     with st.container(border=focused, key=f"tray.item.{place}", gap="xsmall"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall"):
             _draw_head(view, focused)
+        if view.name is not None:
+            st.markdown(f":small[{view.name.markdown}]", help=view.name.help)
         found = _found(engine, view)
         marks = marks_of(view.axis, view.sizes, view.scale, found.coherent)
         _draw_slider(view, marks)
@@ -85,17 +94,24 @@ def _draw_head(view: ItemView, focused: bool) -> None:
               on_click=lambda: set_tray(st.session_state["tray"].remove(item.key)))  # fmt: skip
 
 
-def _draw_switch(item: TrayItem, *, bold: bool) -> None:
+def _draw_switch(item: TrayItem, *, bold: bool, name: Name | None = None) -> None:
+    """`name` is for a line without room for one of its own."""
     key = f"on.{item.key}"
     st.session_state[key] = item.on
-    name = f"**{plain(item.label)}**" if bold else plain(item.label)
+    words = f"**{plain(item.label)}**" if bold else plain(item.label)
+    if name is not None:
+        words += f" :gray[{plain(_cut(name.words))}]"
 
     def switched() -> None:
         set_tray(st.session_state["tray"].switch(item.key, st.session_state[key]))
 
     simple = item.mode == "add" and item.gate is None
-    st.checkbox(name, key=key, on_change=switched, width="stretch",
+    st.checkbox(words, key=key, on_change=switched, width="stretch",
                 help=None if simple else plain(how_words(item)))  # fmt: skip
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _SHORT else f"{words[: _SHORT - 1]}\u2026"
 
 
 def _draw_slider(view: ItemView, marks: Marks) -> None:

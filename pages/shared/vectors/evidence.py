@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.header import session_id
+from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.tokens import plain, visible
 from sas_core.atlas.lens import writes
 from sas_core.atlas.outputs import output_score
@@ -31,9 +32,15 @@ def draw_evidence(engine: Engine, vector: VectorFile, *, usable: bool) -> None:
         scores = _output_scores(engine, vector, kept)
         if scores:
             frame.insert(3, "output", [scores.get(feature.index) for feature in features])
+        indices, written = frame["index"].tolist(), {f.index: f.label for f in features if f.label}
+        frame = frame.drop(columns="label").assign(
+            **name_columns(names_of(engine, indices, written), indices)
+        )
+    first = [column for column in ("index", "value", "label", "auto_right") if column in frame]
+    frame = frame[[*first, *(column for column in frame if column not in first)]]
     frame = frame.drop(columns=[c for c in frame if c != "index" and not _filled(frame[c])])
     st.dataframe(frame, hide_index=True, height=360, column_config=_columns(), key="vectors.evidence",
-                 alt=f"The {len(features)} latents of the vector")  # fmt: skip
+                 alt=f"The {len(features)} latents of the vector", placeholder="")  # fmt: skip
 
 
 def _output_scores(engine: Engine, vector: VectorFile, latents: tuple[int, ...]) -> dict[int, float]:
@@ -109,5 +116,5 @@ def _columns() -> dict[str, object]:
         "freq_neg": share("Fires, \u2212", "negative"),
         "mean_pos": column.NumberColumn("Mean, +", width=56, format="%.3g"),
         "mean_neg": column.NumberColumn("Mean, \u2212", width=56, format="%.3g"),
-        "label": column.TextColumn("Label", width=120),
+        **name_config(120),
     }

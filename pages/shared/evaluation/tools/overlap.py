@@ -7,12 +7,20 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from pages.shared.evaluation.tools.pick import KEEP, command_line, draw_away, labels_of, pick_vectors
+from pages.shared.evaluation.tools.pick import KEEP, command_line, draw_away, pick_vectors
 from pages.shared.evaluation.tools.plot import draw_plot
 from pages.shared.latent.state import open_latent, row_selected, table_key
-from sas_core.evaluation.anatomy import Meeting, Shared, matrix, meetings, shared_latents, sparsity_of
-from sas_core.evaluation.anatomy_pairs import Anatomy
-from sas_core.evaluation.anatomy_told import anatomy_document
+from pages.shared.naming import Name, name_columns, name_config, names_of
+from sas_core.evaluation.anatomy.measures import (
+    Meeting,
+    Shared,
+    matrix,
+    meetings,
+    shared_latents,
+    sparsity_of,
+)
+from sas_core.evaluation.anatomy.pairs import Anatomy
+from sas_core.evaluation.anatomy.told import anatomy_document
 from sas_core.evaluation.plots import overlap
 from sas_core.steering.engine import Engine
 from sas_core.vectors.fields import VectorFile
@@ -31,7 +39,8 @@ def draw_overlap(engine: Engine) -> None:
     vectors = pick_vectors(engine, "overlap")
     met, shared = meetings(vectors), shared_latents(vectors)
     names = [vector.name for vector in vectors]
-    frame = _shared_frame(names, shared, labels_of(engine, [row.index for row in shared]))
+    written = {row.index: row.label for row in shared if row.label}
+    frame = _shared_frame(names, shared, names_of(engine, [row.index for row in shared], written))
     plot, table = st.columns([5, 4], gap="large")
     with plot:
         _draw_matrix(names, met)
@@ -103,18 +112,18 @@ def _draw_shared(names: Sequence[str], shared: Sequence[Shared], frame: pd.DataF
             "latent": number("Latent", format="%d", width=70),
             **{f"value in {name}": number(name, format="%+.3f", width=110) for name in names},
             "signs": st.column_config.TextColumn("Signs", width=80),
-            "label": st.column_config.TextColumn("Label"),
+            **name_config(None),
         },
     )  # fmt: skip
     st.caption("Select a row to open its card.")
 
 
-def _shared_frame(names: Sequence[str], shared: Sequence[Shared], labels: Mapping[int, str]) -> pd.DataFrame:
+def _shared_frame(names: Sequence[str], shared: Sequence[Shared], called: Mapping[int, Name]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "latent": [row.index for row in shared],
             **{f"value in {name}": [row.values[n] or None for row in shared] for n, name in enumerate(names)},
             "signs": ["opposite" if row.opposite else "same" for row in shared],
-            "label": [labels.get(row.index) or row.label or "" for row in shared],
+            **name_columns(called, [row.index for row in shared]),
         }
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared.loaded import current_choice, get_labels, get_shelf
+from pages.shared.loaded import current_choice, get_shelf
 from pages.shared.tokens import plain
 from pages.shared.vectors.table import load_rows
 from sas_core.errors import BadInput, SteerscopeError
@@ -52,15 +52,6 @@ def pick_vectors(engine: Engine, tool: str) -> list[VectorFile]:
     if len(chosen) < 2:
         raise BadInput("Choose two vectors or more.")
     return [found[name] for name in chosen]
-
-
-def labels_of(engine: Engine, latents: Sequence[int]) -> dict[int, str]:
-    """What the user calls these latents."""
-    try:
-        return get_labels().of(engine.dictionary.identity.sha256, latents)
-    except SteerscopeError:
-        # a label is an extra here; the latent's card says what is wrong with the file
-        return {}
 
 
 def say(error: SteerscopeError) -> None:

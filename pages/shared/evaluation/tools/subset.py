@@ -9,10 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared.evaluation.tools.job import Asked, draw_blocked, draw_run, finished
-from pages.shared.evaluation.tools.pick import KEEP, command_line, draw_away, labels_of, usable_vectors
+from pages.shared.evaluation.tools.pick import KEEP, command_line, draw_away, usable_vectors
 from pages.shared.evaluation.tools.plot import draw_plot
 from pages.shared.latent.state import open_latent, row_selected, table_key
 from pages.shared.loaded import get_atlas, get_shelf
+from pages.shared.naming import Name, name_columns, name_config, names_of
 from pages.shared.tokens import plain
 from sas_core.atlas.store import Atlas
 from sas_core.contrast.pairs import PairSet
@@ -20,8 +21,8 @@ from sas_core.errors import BadInput, SteerscopeError
 from sas_core.evaluation.facts import facts
 from sas_core.evaluation.heldout import heldout_of
 from sas_core.evaluation.plots import effects, interference
-from sas_core.evaluation.subset import Step, check_asked, smallest_subset
-from sas_core.evaluation.subset_told import (
+from sas_core.evaluation.subset.search import Step, check_asked, smallest_subset
+from sas_core.evaluation.subset.told import (
     ScoredSubset,
     pruned_vector,
     score_subset,
@@ -125,7 +126,8 @@ def _draw_result(engine: Engine, found: Finished) -> None:
             )  # fmt: skip
         else:
             st.text("One latent is enough, so there are no two to try together.")
-    frame = _frame(scored, labels_of(engine, [latent.index for latent in report.latents]))
+    written = {latent.index: latent.label for latent in report.latents if latent.label}
+    frame = _frame(scored, names_of(engine, [latent.index for latent in report.latents], written))
     _draw_latents(frame, scored)
     _draw_save(engine, vector, scored)
     draw_away(
@@ -134,18 +136,19 @@ def _draw_result(engine: Engine, found: Finished) -> None:
     )  # fmt: skip
 
 
-def _frame(scored: ScoredSubset, labels: Mapping[int, str]) -> pd.DataFrame:
-    return pd.DataFrame(
+def _frame(scored: ScoredSubset, called: Mapping[int, Name]) -> pd.DataFrame:
+    frame = pd.DataFrame(
         [
             {
                 "latent": one.index, "value": one.value, "lost_dev": one.lost_dev,
                 "lost": one.lost.value, "lost_low": one.lost.low, "lost_high": one.lost.high,
                 "alone": one.alone.value, "alone_low": one.alone.low, "alone_high": one.alone.high,
-                "output_score": scored.outputs[one.index], "label": labels.get(one.index) or one.label or "",
+                "output_score": scored.outputs[one.index],
             }
             for one in scored.report.latents
         ]
     )  # fmt: skip
+    return frame.assign(**name_columns(called, frame["latent"].tolist()))
 
 
 def _draw_latents(frame: pd.DataFrame, scored: ScoredSubset) -> None:
@@ -167,7 +170,7 @@ def _draw_latents(frame: pd.DataFrame, scored: ScoredSubset) -> None:
                 "Output score", format="%.2f", width=100,
                 help="0 to 1: how far the latent decides the next token (arXiv 2505.20063)",
             ),
-            "label": st.column_config.TextColumn("Label"),
+            **name_config(None),
         },
     )  # fmt: skip
     st.caption(

@@ -20,8 +20,8 @@ from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.shipped import behaviour_names, load_behaviour
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.evaluation.completions import Progress
-from sas_core.evaluation.composition import CompositionReport, check_composition, evaluate_composition
-from sas_core.evaluation.composition_told import additivity, composition_document, strongest
+from sas_core.evaluation.composition.measure import CompositionReport, check_composition, evaluate_composition
+from sas_core.evaluation.composition.told import additivity, composition_document, strongest
 from sas_core.evaluation.facts import facts
 from sas_core.evaluation.heldout import behaviour_of, heldout_of
 from sas_core.evaluation.plots import grid, off_target
