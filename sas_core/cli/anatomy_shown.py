@@ -9,8 +9,8 @@ from rich.table import Table
 from sas_core.cli.output import table
 
 if TYPE_CHECKING:
-    from sas_core.evaluation.anatomy import Explained, Meeting, Sparsity
-    from sas_core.evaluation.anatomy_pairs import Anatomy, PairsRead
+    from sas_core.evaluation.anatomy.measures import Explained, Meeting, Sparsity
+    from sas_core.evaluation.anatomy.pairs import Anatomy, PairsRead
 
 _DENSE = (
     "Against the mean difference of the residuals (CAA) of the same pairs, whose length is 1. Shares of its "

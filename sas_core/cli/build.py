@@ -24,7 +24,8 @@ from sas_core.vectors.schema import VectorFile, dump_vector, name_fault
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sas_core.contrast.ranking import Ranking
+    from sas_core.contrast.ranking import Choice, Ranking
+    from sas_core.contrast.select import Sides
     from sas_core.steering.engine import Engine
 
 _SHOWN = 10
@@ -45,16 +46,28 @@ def build(
         float, typer.Option(min=0, max=1, help="Share of a side's texts in which a kept latent fires.")
     ] = 0.7,
     position: Annotated[
-        Literal["auto", "answer", "last", "completion-mean"],
-        typer.Option(help="Where latents are read; auto: answer for multiple choice, else the mean."),
+        Literal["auto", "answer", "last", "completion-mean", "completion-often"],
+        typer.Option(help="Where latents are read; auto: answer, or completion-mean for free text."),
     ] = "auto",
     sides: Annotated[
         Literal["both", "positive", "negative"], typer.Option(help="Keep v+ and v-, or one of them.")
     ] = "both",
-    top_k: Annotated[int | None, typer.Option(min=1, help="Keep the k largest latents of each side.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Keep the k largest latents of each side.",
+            show_default="32 for free text, unless it is said what becomes of shared ones",
+        ),
+    ] = None,
     keep_shared: Annotated[
-        bool, typer.Option("--keep-shared", help="Keep latents that pass tau on both sides.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-shared/--drop-shared",
+            show_default="kept for free text",
+            help="Keep the difference of latents that pass tau on both sides, or drop them.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the vector.", show_default="the behaviour's or file's")
     ] = None,
@@ -71,17 +84,28 @@ def build(
     _check_strength(strength)
     read_at = resolve_position(position, contrast.form)
     with quiet():
-        from sas_core.contrast.ranking import Choice
         from sas_core.vectors.build import sas_vector_file
 
         engine = loading.engine()
         ranking = _ranking(engine, contrast, read_at)
-        choice = Choice(tau, sides, top_k, drop_shared=not keep_shared)
+        choice = _choice(contrast, tau, sides, top_k, keep_shared)
         file = sas_vector_file(engine, name, ranking, choice, strength=strength, verify=not no_verify)
         write_file(out, dump_vector(file))
         note(ranking.vector(choice)[1].sentence())
         note_table(_largest(engine, file))
     note(f"{file.name!r} with {len(file.features):,} latents is in {out}. {placed(engine)}")
+
+
+def _choice(
+    contrast: PairSet, tau: float, sides: "Sides", top_k: int | None, keep_shared: bool | None
+) -> "Choice":
+    """What was said, and for the rest what pairs of this form begin with."""
+    from sas_core.contrast.ranking import Choice, begin_with
+
+    if keep_shared is not None:
+        return Choice(tau, sides, top_k, drop_shared=not keep_shared)
+    begun = begin_with(contrast.form)
+    return Choice(tau, sides, top_k or begun.top_k, drop_shared=begun.drop_shared)
 
 
 def _contrast(behaviour: str | None, path: Path | None) -> PairSet:

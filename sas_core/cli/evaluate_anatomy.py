@@ -16,11 +16,11 @@ from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.positions import Position, resolve_position
 from sas_core.contrast.shipped import load_behaviour
 from sas_core.errors import BadInput
-from sas_core.evaluation.anatomy_told import anatomy_document
+from sas_core.evaluation.anatomy.told import anatomy_document
 from sas_core.vectors.fields import VectorFile
 
 if TYPE_CHECKING:
-    from sas_core.evaluation.anatomy_pairs import Anatomy, PairsRead
+    from sas_core.evaluation.anatomy.pairs import Anatomy, PairsRead
     from sas_core.steering.engine import Engine
 
 
@@ -50,7 +50,7 @@ def anatomy(
     given = load_behaviour(behaviour).train if behaviour is not None else None
     vectors = [find_vector(text) for text in vector]
     with quiet():
-        from sas_core.evaluation.anatomy import meetings
+        from sas_core.evaluation.anatomy.measures import meetings
 
         met = meetings(vectors)
         found = _examined(loading, vectors, [given or _own_pairs(one) for one in vectors], thresholds)
@@ -88,8 +88,8 @@ def _examined(
     behind: Sequence[PairSet | None],
     taus: tuple[float, ...],
 ) -> "list[Anatomy]":
-    from sas_core.evaluation.anatomy import sparsity_of
-    from sas_core.evaluation.anatomy_pairs import Anatomy, anatomy_of
+    from sas_core.evaluation.anatomy.measures import sparsity_of
+    from sas_core.evaluation.anatomy.pairs import Anatomy, anatomy_of
     from sas_core.vectors.build import check_belongs
 
     if not any(behind):
@@ -111,7 +111,7 @@ def _read(
 ) -> "PairsRead":
     """`already` holds what was read and takes in the new: several vectors may have the same pairs."""
     from sas_core.contrast.collect import Progress
-    from sas_core.evaluation.anatomy_pairs import read_both_ways
+    from sas_core.evaluation.anatomy.pairs import read_both_ways
 
     position = vector.position or resolve_position("auto", pairs.form)
     key = (pairs.sha256, position)

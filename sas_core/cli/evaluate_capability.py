@@ -11,8 +11,8 @@ from sas_core.cli.output import finish, plain, quiet, show, show_json, table
 from sas_core.cli.terms import find_vector
 from sas_core.cli.zone import parse_scales
 from sas_core.errors import BadInput
+from sas_core.evaluation.capability.questions import read_questions
 from sas_core.evaluation.plan import plan
-from sas_core.evaluation.questions import read_questions
 
 
 @takes_engine
@@ -48,7 +48,7 @@ def capability(
     before = {} if preamble is None else {"preamble": _text(preamble)}
     with quiet():
         questions = read_questions(items, subset=subset, split=split, most=most, shots=shots)
-        from sas_core.evaluation.capability import evaluate_capability
+        from sas_core.evaluation.capability.measure import evaluate_capability
         from sas_core.evaluation.margin import Progress
 
         engine = loading.engine()

@@ -14,13 +14,13 @@ from sas_core.cli.zone import parse_scales
 from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.shipped import load_behaviour
 from sas_core.errors import BadInput
-from sas_core.evaluation.composition_told import composition_document, strongest
+from sas_core.evaluation.composition.told import composition_document, strongest
 from sas_core.evaluation.facts import facts, finite
 from sas_core.evaluation.heldout import behaviour_of, heldout_of
 from sas_core.vectors.fields import VectorFile
 
 if TYPE_CHECKING:
-    from sas_core.evaluation.composition import CompositionReport
+    from sas_core.evaluation.composition.measure import CompositionReport
 
 
 @takes_engine
@@ -53,7 +53,7 @@ def compose(
     asked = _grid([file.name for file in files], scales, grid or [])
     heldout = _behaviours(files, on or [])
     with quiet():
-        from sas_core.evaluation.composition import check_grid, evaluate_composition
+        from sas_core.evaluation.composition.measure import check_grid, evaluate_composition
         from sas_core.evaluation.margin import Progress
 
         strengths = check_grid([file.name for file in files], asked)

@@ -1,5 +1,6 @@
 """`evaluate margin`: does a vector move what it should on held-out pairs, and what does it cost."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,9 @@ from sas_core.contrast.parse import read_pairs
 from sas_core.contrast.positions import resolve_position
 from sas_core.contrast.shipped import Behaviour, behaviour_names, load_behaviour
 from sas_core.errors import BadInput
-from sas_core.evaluation import document
+from sas_core.evaluation import margin_document as document
+from sas_core.evaluation.margin_report import MarginReport
 from sas_core.evaluation.plan import Plan, plan
-from sas_core.evaluation.report import MarginReport
 from sas_core.text_file import write_file
 from sas_core.vectors.fields import VectorFile
 
@@ -123,13 +124,14 @@ def _built_from(file: VectorFile | None, contrast: Behaviour | None) -> str | No
 
 def _built(engine: "Engine", contrast: Behaviour, tau: float) -> VectorFile:
     from sas_core.contrast.collect import Progress
-    from sas_core.contrast.ranking import Choice, rank
+    from sas_core.contrast.ranking import begin_with, rank
     from sas_core.vectors.build import sas_vector_file
 
     position = resolve_position("auto", contrast.form)
     events = rank(engine, contrast.train, position)
     ranking = finish(events, Progress, f"{contrast.name}: reading the pairs")
-    return sas_vector_file(engine, contrast.name, ranking, Choice(tau), verify=False)
+    choice = replace(begin_with(contrast.form), tau=tau)
+    return sas_vector_file(engine, contrast.name, ranking, choice, verify=False)
 
 
 def _measured(engine: "Engine", file: VectorFile, heldout: PairSet, asked: Plan) -> MarginReport:

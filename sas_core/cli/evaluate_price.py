@@ -14,10 +14,11 @@ from sas_core.contrast.lint import usable
 from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.parse import read_pairs
 from sas_core.errors import BadInput
+from sas_core.evaluation.bootstrap import Estimate
 from sas_core.evaluation.choices import items_of
 from sas_core.evaluation.facts import facts, finite
 from sas_core.evaluation.plan import plan
-from sas_core.evaluation.price_report import Estimate, PriceReport, PriceRow
+from sas_core.evaluation.price_report import PriceReport, PriceRow
 from sas_core.steering.spec import Sampling
 
 if TYPE_CHECKING:

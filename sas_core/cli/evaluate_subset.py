@@ -14,15 +14,15 @@ from sas_core.cli.output import note, plain, quiet, show, show_json, show_steps,
 from sas_core.cli.terms import find_vector
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.evaluation.facts import facts, finite
-from sas_core.evaluation.subset_told import pruned_vector, subset_name, subset_sentence
+from sas_core.evaluation.subset.told import pruned_vector, subset_name, subset_sentence
 from sas_core.text_file import write_file
 from sas_core.vectors.fields import name_fault
 from sas_core.vectors.schema import dump_vector
 
 if TYPE_CHECKING:
-    from sas_core.evaluation.price_report import Estimate
-    from sas_core.evaluation.subset import SubsetReport
-    from sas_core.evaluation.subset_told import ScoredSubset
+    from sas_core.evaluation.bootstrap import Estimate
+    from sas_core.evaluation.subset.search import SubsetReport
+    from sas_core.evaluation.subset.told import ScoredSubset
     from sas_core.steering.engine import Engine
 
 
@@ -58,7 +58,7 @@ def subset(
     if out is not None:
         check_writable(out, force=force)
     with quiet():
-        from sas_core.evaluation.subset import check_asked, smallest_subset
+        from sas_core.evaluation.subset.search import check_asked, smallest_subset
 
         check_asked(scale, keep, pairs, seeds)
         engine = loading.engine()
@@ -80,7 +80,7 @@ def subset(
 
 def _finished(events: "Iterable[Any]", name: str) -> "SubsetReport":
     """Show the steps as a bar with what is left, return the report."""
-    from sas_core.evaluation.subset import Step
+    from sas_core.evaluation.subset.search import Step
 
     found: list[Any] = []
 
@@ -112,7 +112,7 @@ def _atlas_of(engine: "Engine", cache: Path | None) -> Path | None:
 
 
 def _scored(engine: "Engine", report: "SubsetReport", path: Path | None) -> "ScoredSubset":
-    from sas_core.evaluation.subset_told import score_subset
+    from sas_core.evaluation.subset.told import score_subset
 
     if path is None:
         found = score_subset(engine, report)

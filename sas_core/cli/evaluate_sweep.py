@@ -116,6 +116,6 @@ def _table(result: "SweepResult") -> Any:
 
 
 def _words(result: "SweepResult", out: Path) -> str:
-    from sas_core.evaluation.story import findings
+    from sas_core.evaluation.sweep.report.story import findings
 
     return "\n".join([*findings(result), *(f"Not run: {n}" for n in result.notes), f"Results are in {out}."])

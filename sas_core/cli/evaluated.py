@@ -13,7 +13,7 @@ from sas_core.evaluation.heldout import behaviour_of
 from sas_core.vectors.fields import VectorFile
 
 if TYPE_CHECKING:
-    from sas_core.evaluation.price_report import Estimate
+    from sas_core.evaluation.bootstrap import Estimate
 
 
 def heldout_pairs(vector: VectorFile, path: Path | None) -> PairSet:

@@ -1,20 +1,20 @@
 """`measure-sae`: what a dictionary loses on held-out text, as a table, JSON, or its card."""
 
-import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from sas_core.cli.common import AsJson, Loading, takes_engine
 from sas_core.cli.output import quiet, show, show_json, table, working
 from sas_core.errors import BadInput
 
-if TYPE_CHECKING:
-    from sas_core.steering.engine import Engine
-
-_COLUMNS = ("fvu", "l0", "ce_increase", "recovered_zero", "recovered_mean", "dead_share", "positions")
+_COLUMNS = (
+    "fvu", "l0", "ce_increase", "kl", "recovered_zero", "recovered_mean", "dead_share", "positions",
+)  # fmt: skip
 
 
 @takes_engine
@@ -31,40 +31,44 @@ def measure_sae(
     as_json: AsJson = False,
 ) -> None:
     """Measure an SAE on held-out text: FVU, L0, cross-entropy when spliced in, silent latents."""
-    kinds = dict(_named(each) for each in text)
+    kinds = dict(named_text(each) for each in text)
+    training = None if card is None else _read_training(card)
     with quiet():
+        from sas_core.dictionary.corpus import read_held_out
+        from sas_core.dictionary.measure import measure
+
         engine = loading.engine()
-        found = {kind: _measure(engine, kind, path, windows, context_size) for kind, path in kinds.items()}
-        if card is not None:
-            _write_card(card, found)
+        taken = read_held_out(kinds, engine.turns.tokenizer, windows, context_size)
+        found = {}
+        for kind, held_out in taken.items():
+            with working(f"Measuring on {kind}"):
+                found[kind] = measure(engine.model, engine.dictionary, iter(held_out)).as_dict()
+    if card is not None:
+        from sas_core.dictionary.card import write_card
+
+        write_card(card.parent, training, found)
     if as_json:
         return show_json(found)
+    return show(figures_table(found))
+
+
+def figures_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The figures of each kind of text."""
     rows = [(kind, *(f"{m[c]:,}" for c in _COLUMNS)) for kind, m in found.items()]
-    return show(table(("text", *_COLUMNS), rows, right=_COLUMNS))
+    return table(("text", *_COLUMNS), rows, right=_COLUMNS)
 
 
-def _named(text: str) -> tuple[str, str]:
+def named_text(text: str) -> tuple[str, str]:
+    """`NAME=PATH`, or a path alone, named after its file."""
     name, _, path = text.rpartition("=")
     return (name or Path(path).name.partition(".")[0]), path
 
 
-def _measure(engine: "Engine", kind: str, path: str, count: int, context_size: int) -> dict[str, Any]:
-    from sas_core.dictionary import corpus
-    from sas_core.dictionary.measure import measure
-
-    source = corpus.windows([corpus.Source(path)], engine.turns.tokenizer, context_size)
-    with working(f"Measuring on {kind}"):
-        taken = list(itertools.islice(source, count))
-        if not taken:
-            raise BadInput(f"{path} holds less than one window of {context_size} tokens; give more text.")
-        return measure(engine.model, engine.dictionary, iter(taken)).as_dict()
-
-
-def _write_card(training: Path, found: dict[str, dict[str, Any]]) -> None:
-    from sas_core.dictionary.card import write_card
-
+def _read_training(path: Path) -> dict[str, Any]:
     try:
-        made = json.loads(training.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{training} is not a readable training.json ({type(error).__name__}).") from error
-    write_card(training.parent, made, found)
+        made = json.loads(path.read_text(encoding="utf-8"))
+        # what every card tells
+        made["spec"]["model_name"], made["positions_kept"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(f"{path} is not a readable training.json ({type(error).__name__}).") from error
+    return made

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from sas_core.cli import app
 from sas_core.model.presets import custom_preset, load_engine
 from sas_core.steering.engine import Engine
+from tests.atlas.tiny_atlas import tiny_atlas
 from tests.helpers import build_sae
 
 _TOPICS = ("Monday", "trains", "winter", "the river", "autumn", "talking", "kindness", "today")
@@ -58,6 +59,12 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_cli
 
 
+@pytest.fixture
+def atlas_path(tmp_path: Path) -> Path:
+    """A finished atlas whose tokens are words."""
+    return tiny_atlas(tmp_path / "tiny.db")
+
+
 def sparse_sae() -> Any:
     """The usual tiny SAE with higher thresholds: a few latents fire at a token, as in a trained one."""
     sae = build_sae("jumprelu")
@@ -93,11 +100,12 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def vector_file(tiny: list[object], pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vector as `vector build` writes it. Read-only."""
+    """A vector as `vector build` writes it by the published rule, of what fires at any token. Read-only."""
     folder = tmp_path_factory.mktemp("vectors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEERSCOPE_CACHE", str(folder / "cache"))
-        built = run_cli("vector", "build", "--pairs", pairs_file, "--out", folder / "v.json", *tiny)
+        read_at = ["--position", "completion-mean", "--drop-shared"]
+        built = run_cli("vector", "build", "--pairs", pairs_file, "--out", folder / "v.json", *read_at, *tiny)
     assert built.code == 0, built.err
     return folder / "v.json"
 

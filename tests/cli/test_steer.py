@@ -4,25 +4,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sas_core.cli.answer import answered
-from sas_core.runs.documents import dump_lanes
 from sas_core.steering.engine import Engine
 from sas_core.steering.gates import AnswerOnly, FirstTokens, WhileAbove
-from sas_core.steering.lanes import Done, Event, Request
-from sas_core.steering.spec import Control, Lane, Sampling, Steering, Term
-from sas_core.steering.zone import find_zone
+from sas_core.steering.lanes import Done, Request
+from sas_core.steering.spec import Lane, Sampling, Steering, Term
 from sas_core.vectors.schema import parse_vector
 from sas_core.vectors.shelf import Shelf
 from tests.cli.conftest import Run
 from tests.cli.test_usage import ROOT
-from tests.runs.many_requests import PLAIN
 
 PROMPT = "Tell me about your day."
 
@@ -274,120 +268,6 @@ def test_a_vector_that_overflows_is_refused_with_layer_and_latent(
     assert "layer 1" in ran.err and "latent 3" in ran.err and ran.err.count("\n") == 1
 
 
-def test_a_sweep_is_what_find_zone_gives(
-    cli: Run, tiny: list[object], vector_file: Path, engine: Engine
-) -> None:
-    command = ["steer", "--vector", vector_file, "--zone", "--prompt", PROMPT, "--max-new-tokens", "6", *tiny]
-    steering = Steering((file_term(vector_file),))
-    request = Request(PROMPT, (), Sampling(6))
-    found = find_zone(engine, steering, request, (-1.0, 0.5, 2.0))
-
-    ran = cli(*command, "--scales", "-1,0.5,2", "--json")
-
-    assert (ran.json["lowest"], ran.json["highest"]) == (found.lowest, found.highest)
-    assert ran.json["half_norm"] == pytest.approx(found.half_norm)
-    for told, point in zip(ran.json["points"], found.points, strict=True):
-        assert told == {
-            "scale": point.scale, "share": pytest.approx(point.share),
-            "perplexity": pytest.approx(point.measures.perplexity), "repeated": point.measures.repeated,
-            "compression": point.measures.compression, "text": point.text, "broken": point.broken,
-        }  # fmt: skip
-    shown = cli(*command)
-    assert shown.code == 0 and "perplexity" in shown.out
-    assert "Coherent from scale" in shown.err and "at most half the typical residual's norm" in shown.err
-
-
-def kept_runs(cli: Run) -> list[dict[str, Any]]:
-    return cli("runs", "list", "--json").json
-
-
-def test_an_identical_request_is_answered_from_the_history_and_says_so(
-    cli: Run, tiny: list[object], vector_file: Path
-) -> None:
-    command = ["steer", "--vector", vector_file, "--prompt", PROMPT, "--max-new-tokens", "4", "--json", *tiny]
-    first = cli(*command)
-    assert first.err == ""
-    (run,) = kept_runs(cli)
-    assert (run["status"], run["prompt"], run["id"]) == ("finished", PROMPT, 1)
-
-    again = cli(*command)
-    assert again.json == first.json
-    assert "Answered from the history" in again.err and "(run 1). --fresh computes it again." in again.err
-    assert [line["id"] for line in kept_runs(cli)] == [1]
-
-    fresh = cli(*command, "--fresh")
-    assert fresh.json == first.json and fresh.err == ""
-    # it stands in the place of its equal
-    assert len(kept_runs(cli)) == 1
-    assert "Answered" not in cli(*command, "--seed", "1", "--temperature", "1").err
-    assert len(kept_runs(cli)) == 2
-
-
-def test_a_refused_request_is_kept_with_the_reason_and_is_refused_again(cli: Run, tiny: list[object]) -> None:
-    command = ["steer", "--latent", "4800:1", "--prompt", PROMPT, *tiny]
-    for _ in range(2):
-        assert "Latent 4800 does not exist" in cli(*command).err
-    (run,) = kept_runs(cli)
-    assert run["status"] == "failed" and "Latent 4800 does not exist" in run["problem"]
-
-
-def test_a_damaged_history_is_told_and_stops_nothing(
-    cli: Run, tiny: list[object], vector_file: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "runs.db").write_bytes(b"no database, but long enough to be looked at" * 20)
-    ran = cli("steer", "--vector", vector_file, "--prompt", PROMPT, "--max-new-tokens", "2", "--json", *tiny)
-    assert ran.code == 0 and len(ran.json["lanes"]) == 2
-    assert ran.err.startswith("Warning: this run is not kept.") and "is damaged" in ran.err
-
-
-def test_strips_parts_and_controls_are_the_lanes_of_the_engine(
-    cli: Run, tiny: list[object], engine: Engine
-) -> None:
-    steering = Steering((Term("a", (3,), (1.0,), 6.0), Term("b", (9,), (2.0,), 4.0)), 1.5)
-    ran = cli("steer", "--latent", "3:6", "--latent", "9@2:4", "--scale", "1.5", "--strip", "2,0,1",
-              "--each", "alone", "--control", "random:5", "--control", "dense",
-              "--control", "system:Be brief.", "--prompt", PROMPT, "--max-new-tokens", "5", "--json",
-              *tiny)  # fmt: skip
-    lanes = (
-        Lane("unsteered"),
-        Lane("steered", steering),
-        Lane("c", steering, Control("random", 5)),
-        Lane("d", steering, Control("dense")),
-        Lane("e", system="Be brief."),
-        Lane("f"),
-        Lane("g", steering.at(1.0)),
-        Lane("h", steering.at(2.0)),
-        Lane("i", replace(steering, terms=steering.terms[:1])),
-        Lane("j", replace(steering, terms=steering.terms[1:])),
-    )
-    done = engine.run(Request(PROMPT, lanes, Sampling(5)))
-    assert [lane["token_ids"] for lane in ran.json["lanes"]] == [list(lane.token_ids) for lane in done.lanes]
-    assert [lane["name"] for lane in ran.json["lanes"]] == [
-        "unsteered", "steered", "random direction (seed 5)", "dense equivalent", "system prompt instead",
-        "\u03bb +0", "\u03bb +1", "\u03bb +2", "only latent 3", "only latent 9",
-    ]  # fmt: skip
-
-
-def test_random_latents_need_an_atlas(cli: Run, tiny: list[object]) -> None:
-    ran = cli("steer", "--latent", "3:6", "--control", "random-latents", "--prompt", PROMPT, *tiny)
-    assert ran.code == 2 and "atlas build" in ran.err
-
-
-def test_lanes_in_full_come_from_the_line_or_a_file(
-    cli: Run, tiny: list[object], engine: Engine, tmp_path: Path
-) -> None:
-    lanes = (Lane("one", system="Be brief."), Lane("two", Steering((Term("t", (3, 9), (6.0, -4.0)),), 2.0)))
-    text = dump_lanes(lanes)
-    (tmp_path / "lanes.json").write_text(text, encoding="utf-8")
-    done = engine.run(Request(PROMPT, lanes, Sampling(4)))
-    for given in (text, tmp_path / "lanes.json"):
-        ran = cli("steer", "--lanes", given, "--prompt", PROMPT, "--max-new-tokens", "4", "--json", *tiny)
-        assert [(lane["name"], lane["token_ids"]) for lane in ran.json["lanes"]] == [
-            (lane.name, list(lane.token_ids)) for lane in done.lanes
-        ]
-
-
 def test_a_talk_is_answered_turn_by_turn(cli: Run, tiny: list[object], engine: Engine) -> None:
     said = ("Hi", "Hm.", "So?")
     roles = ("user", "assistant", "user")
@@ -411,34 +291,3 @@ def test_a_saved_vector_goes_by_its_name_and_a_file_comes_first(
     text = saved.model_copy(update={"strength": -1.0}).model_dump_json()
     (tmp_path / "tides two").write_text(text, encoding="utf-8")
     assert cli(*command).json["lanes"][1]["scale"] == -1.0
-
-
-def test_one_lane_without_effect_is_told_beside_the_others(
-    cli: Run, llama_folder: Path, dead_latent_sae: Path
-) -> None:
-    ran = cli("steer", "--latent", "7:-2", "--latent", "3:4", "--each", "alone", "--prompt", PROMPT,
-              "--max-new-tokens", "2", "--json", "--model", llama_folder, "--sae-path", dead_latent_sae,
-              "--device", "cpu")  # fmt: skip
-    assert ran.code == 0 and ran.err.startswith("Warning: Lane 'only latent 7'")
-    assert ["problem" in lane for lane in ran.json["lanes"]] == [False, False, True, False]
-
-
-def test_what_was_written_before_a_stop_is_kept(
-    cli: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, stream = engine.run(PLAIN), engine.stream
-
-    def stopped(request: Request) -> Iterator[Event]:
-        for number, event in enumerate(stream(request)):
-            if number == 3:
-                raise KeyboardInterrupt
-            yield event
-
-    monkeypatch.setattr(engine, "stream", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        answered(engine, PLAIN, fresh=False)
-    (line,) = kept_runs(cli)
-    run = cli("runs", "show", line["id"], "--json").json
-    assert line["status"] == "stopped"
-    # the first event had the unsteered lane, known before; two tokens followed
-    assert run["results"][1]["token_ids"] == list(whole.lanes[1].token_ids)[:2]

@@ -59,6 +59,7 @@ def test_build_tells_the_funnel_and_the_largest_latents_on_stderr_and_nothing_on
     ran = cli("vector", "build", "--pairs", pairs_file, "--out", out, "--no-verify", *tiny)
     vector = read(out)
     assert (ran.code, ran.out) == (0, "")
+    assert (vector.position, vector.drop_shared) == ("completion-mean", False)
     assert f"{len(vector.features)} kept" in ran.err
     assert str(vector.features[0].index) in ran.err and f"{vector.features[0].value:+.3f}" in ran.err
     assert vector.verify is None

@@ -108,7 +108,11 @@ def test_hand_picked_latents_need_no_threshold_and_no_evidence(fields):
         (["sae", "d_sae"], 7.5, "sae.d_sae should be a valid integer, not 7.5."),
         (["tau"], 1.01, "tau should be less than or equal to 1, not 1.01."),
         (["tau"], None, "tau is missing, and method 'sas' needs it."),
-        (["position"], "first", "position should be 'answer', 'last' or 'completion-mean', not 'first'."),
+        (
+            ["position"],
+            "first",
+            "position should be 'answer', 'last', 'completion-mean' or 'completion-often', not 'first'.",
+        ),
         (["strength"], "1", "strength should be a valid number, not '1'."),
         (["strength"], True, "strength should be a valid number, not true."),
         (["features"], [], "features is empty."),
