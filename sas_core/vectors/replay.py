@@ -6,9 +6,9 @@ The file records tokens, so agreement is counted in tokens: the common beginning
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from sas_core.errors import BadInput
+from sas_core.model.versions import installed_version
 from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Done, Request, first_difference
 from sas_core.steering.spec import Lane, Sampling
@@ -104,16 +104,8 @@ def other_versions(recorded: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"{name} {there} there, {here} here"
         for name, there in recorded.items()
-        if (here := _installed(name)) != there
+        if (here := installed_version(name)) != there
     )
-
-
-def _installed(name: str) -> str:
-    # the name comes from a file: an empty one is refused by importlib with ValueError
-    try:
-        return version(name)
-    except (PackageNotFoundError, ValueError):
-        return "none"
 
 
 def _block(vector: VectorFile) -> Verify:
