@@ -31,6 +31,7 @@ axes:
   scale: [-4, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 4, 6]
   tau: [0.5, 0.7, 0.9]
   top_k: [null, 10, 40]
+  drop_shared: [true]
 controls: [random-matched, dense, caa]
 seeds: 2
 """
@@ -98,7 +99,7 @@ def _margins(engine: Engine, batch: Batch, material: Material, pair: int) -> np.
 
 
 def _columns(engine: Engine, material: Material, spec: Any) -> Columns:
-    cells = cells_of(spec)
+    cells = cells_of(material.settle(spec))
     reading = read_sources(engine, material, cells)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Which rule makes a vector of free-text pairs that steers: `contrast.ranking.begin_with` has the answer.
+"""Which rule makes a vector of free-text pairs that steers: `contrast.choice.begin_with` has the answer.
 
     python -m benchmarks.rules                     # about three minutes a behaviour on one core
     python -m benchmarks.rules --only hedging

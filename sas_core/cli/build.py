@@ -24,7 +24,8 @@ from sas_core.vectors.schema import VectorFile, dump_vector, name_fault
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sas_core.contrast.ranking import Choice, Ranking
+    from sas_core.contrast.choice import Choice
+    from sas_core.contrast.ranking import Ranking
     from sas_core.contrast.select import Sides
     from sas_core.steering.engine import Engine
 
@@ -100,7 +101,7 @@ def _choice(
     contrast: PairSet, tau: float, sides: "Sides", top_k: int | None, keep_shared: bool | None
 ) -> "Choice":
     """What was said, and for the rest what pairs of this form begin with."""
-    from sas_core.contrast.ranking import Choice, begin_with
+    from sas_core.contrast.choice import Choice, begin_with
 
     if keep_shared is not None:
         return Choice(tau, sides, top_k, drop_shared=not keep_shared)

@@ -123,8 +123,9 @@ def _built_from(file: VectorFile | None, contrast: Behaviour | None) -> str | No
 
 
 def _built(engine: "Engine", contrast: Behaviour, tau: float) -> VectorFile:
+    from sas_core.contrast.choice import begin_with
     from sas_core.contrast.collect import Progress
-    from sas_core.contrast.ranking import begin_with, rank
+    from sas_core.contrast.ranking import rank
     from sas_core.vectors.build import sas_vector_file
 
     position = resolve_position("auto", contrast.form)

@@ -11,7 +11,7 @@ from sas_core.cli.lanes import densities
 from sas_core.cli.output import note, plain, quiet, show, show_json, show_steps, table
 from sas_core.cli.terms import find_vector
 from sas_core.errors import BadInput
-from sas_core.evaluation.sweep.cells import cells_of
+from sas_core.evaluation.sweep.cells import check_size
 from sas_core.evaluation.sweep.spec import SweepSpec, read_spec
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(
 ) -> None:
     """Run a sweep and write its results, tables and report. Ctrl-C stops it; the same command goes on."""
     asked = read_spec(spec, change or ())
-    cells_of(asked)
+    check_size(asked)
     _make_room(out)
     with quiet():
         from sas_core.evaluation.sweep.book import SweepBook

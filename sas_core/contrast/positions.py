@@ -4,7 +4,7 @@
 tokens, active when above zero at any of them; `completion-often`: the same mean, active when above zero at a
 quarter of the tokens or more, and else zero. Over a sentence "at any" lets a dictionary with many active
 latents a token pass nearly everything on both sides, where the published rule drops it as shared, the
-behaviour's own latents too: free text begins with their difference kept (`ranking.begin_with`).
+behaviour's own latents too: free text begins with their difference kept (`choice.begin_with`).
 """
 
 import re

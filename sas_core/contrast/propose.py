@@ -1,6 +1,6 @@
 """What a vector should be called and how strongly it should start, before anyone has said so."""
 
-from sas_core.contrast.ranking import Choice
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.select import SasVector
 from sas_core.steering.engine import Engine
 from sas_core.steering.spec import Steering, Term

@@ -10,39 +10,16 @@ from functools import cached_property
 
 import numpy as np
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.codestore import CodeStore
 from sas_core.contrast.collect import Collected, Progress, collect
 from sas_core.contrast.lint import usable
-from sas_core.contrast.pairs import Form, PairSet
+from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.positions import Position
-from sas_core.contrast.select import Funnel, SasVector, Sides, build_vector
+from sas_core.contrast.select import Funnel, SasVector, build_vector
 from sas_core.contrast.statistics import Evidence, Tally, evidence, tally
 from sas_core.paths import cache_dir
 from sas_core.steering.engine import Engine
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The switches between counts and vector."""
-
-    tau: float = 0.7
-    sides: Sides = "both"
-    top_k: int | None = None
-    drop_shared: bool = True
-
-
-LARGEST = 32
-"""Latents of each side that a vector of free text begins with."""
-
-
-def begin_with(form: Form) -> Choice:
-    """The switches to begin with: as published for multiple choice, which is read at one token.
-
-    Over free text the behaviour's own latents mostly fire somewhere on both sides, and the published rule
-    drops them as shared. The difference of the largest means of each side mostly moves completions further,
-    with a third of the latents (docs/measured/rules.md).
-    """
-    return Choice() if form == "multiple-choice" else Choice(top_k=LARGEST, drop_shared=False)
 
 
 @dataclass(frozen=True, eq=False)

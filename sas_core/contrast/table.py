@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int64
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.pairs import Pair, PairSet, Problem
-from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.contrast.ranking import Ranking
 from sas_core.contrast.select import least_count
 from sas_core.contrast.statistics import Evidence
 

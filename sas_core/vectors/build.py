@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.contrast.choice import Choice
+from sas_core.contrast.ranking import Ranking
 from sas_core.errors import BadInput, Mismatch
 from sas_core.model.versions import library_versions
 from sas_core.steering.controls import dense_sum

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sas_core.contrast.choice import begin_with
 from sas_core.contrast.positions import resolve_position
-from sas_core.contrast.ranking import Ranking, begin_with, rank
+from sas_core.contrast.ranking import Ranking, rank
 from sas_core.contrast.shipped import behaviour_names, load_behaviour
 from sas_core.model.presets import get_preset, load_engine
 from sas_core.paths import PACKAGE

@@ -5,9 +5,10 @@ import pytest
 
 from benchmarks import rules
 from benchmarks.behaviours_read import Bench
+from sas_core.contrast.choice import Choice, begin_with
 from sas_core.contrast.pairs import Pair, PairSet
 from sas_core.contrast.positions import resolve_position
-from sas_core.contrast.ranking import Choice, begin_with, rank
+from sas_core.contrast.ranking import rank
 from sas_core.contrast.shipped import load_behaviour
 from sas_core.evaluation.sweep.material import Material
 from sas_core.evaluation.sweep.spec import parse_spec

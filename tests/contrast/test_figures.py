@@ -3,8 +3,9 @@
 import plotly.graph_objects as go
 import pytest
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.figures import BLUE, GREY, MANY_DOTS, ORANGE, Dot, dots, latents_at, plane
-from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.contrast.ranking import Ranking
 from sas_core.contrast.table import fates
 from tests.contrast.rankings import example, in_first, ranking_of
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.propose import GOOD_SHARE, propose_name, propose_strength, strength_for
-from sas_core.contrast.ranking import Choice
 from sas_core.contrast.select import SasVector
 from sas_core.steering.spec import Steering, Term
 from sas_core.vectors.fields import name_fault

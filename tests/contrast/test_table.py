@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.pairs import ChatMessage, Pair, PairSet, Problem
-from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.contrast.ranking import Ranking
 from sas_core.contrast.table import fates, latent_columns, pair_columns, prompt_text, ranked
 from tests.contrast.rankings import example, ranking_of
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sas_core.contrast.ranking import Choice
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.table import fates
 from sas_core.contrast.words import fate_sentence, fires_sentence, left_out_sentence, separates_sentence
 from tests.contrast.rankings import example

@@ -9,7 +9,7 @@ from sas_core.model.versions import installed_version, library_versions
 
 
 class Leaves(str):
-    """An entry of the import path that is taken away, as by another thread, while it is being looked through."""
+    """An entry of the import path that goes, as by another thread, while the path is looked through."""
 
     def __hash__(self) -> int:
         if self in sys.path:

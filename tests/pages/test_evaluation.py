@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pages.shared import loaded
-from sas_core.evaluation.sweep.cells import cells_of
+from sas_core.evaluation.sweep.cells import count_cells
 from sas_core.evaluation.sweep.spec import parse_spec
 from sas_core.vectors.build import latents_file
 from tests.pages.app import held, link, press, shown, words
@@ -35,7 +35,7 @@ def test_the_first_click_can_be_run(script):
         ("margin", "price"),
         ("random-matched", "dense"),
     )
-    assert f"{len(cells_of(asked))} cells" in words(at)
+    assert f"{count_cells(asked)} cells" in words(at)
     assert link(at, "sweep") is None
 
 
@@ -51,7 +51,7 @@ def test_the_form_and_its_spec_say_the_same():
     assert asked.axes.scale == (-5, -1, 0, 3) and asked.axes.tau == (0.2, 0.6)
     assert asked.axes.sides == ("both", "positive", "negative")
     assert (asked.controls, asked.limit, asked.preset) == (("random", "caa"), 6, "custom")
-    assert f"{len(cells_of(asked))} cells" in words(at)
+    assert f"{count_cells(asked)} cells" in words(at)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from tests.pages.app import link, press, shown, words
 from tests.pages.evaluate import TINY, page, paste, ran
 
 pytestmark = pytest.mark.usefixtures("tiny")
+# what the spec of these tests builds: free text, and nothing said of shared latents
+SETTING = Setting(tau=1.0, top_k=32, drop_shared=False)
 
 
 def picker(at, label):
@@ -40,7 +42,7 @@ def test_the_pickers_choose_a_cell_and_a_strange_one_falls_back(spec):
     shown(at)
     picker(at, "Strength \u03bb").select(-2.0)
     shown(at)
-    assert at.session_state["evaluate.cell"] == Cell(Setting(tau=1.0), "dense", -2.0).as_dict()
+    assert at.session_state["evaluate.cell"] == Cell(SETTING, "dense", -2.0).as_dict()
     at.session_state["evaluate.cell"] = {"arm": "caa", "scale": 7.0}
     assert picker(shown(at), "Strength \u03bb").value == 2.0
 
@@ -49,7 +51,7 @@ def test_written_texts_stand_beside_the_unsteered_as_they_are(spec):
     text = {"prompts": ["Tell me <b>more</b> of *it*."], "max_new_tokens": 3, "probe": False}
     at = ran(paste(page(), spec(measures=["text"], text=text)))
     book, key = loaded.get_sweep_book(), link(at, "sweep")
-    (one,) = book.texts(key, Setting(tau=1.0), "vector", 2.0)
+    (one,) = book.texts(key, SETTING, "vector", 2.0)
     at.session_state["evaluate.cell"] = Cell(one.setting, "vector", 2.0).as_dict()
     shown(at)
     shown_prompts = [c.value for c in at.caption if "Tell me" in c.value]
@@ -102,7 +104,19 @@ def test_everything_can_be_taken_away(spec):
 
 
 def test_a_setting_without_latents_says_so_and_the_rest_is_drawn(spec):
-    at = ran(paste(page(), spec(axes={"tau": [0.5, 1.0], "scale": [-2, 2], "position": ["completion-mean"]})))
+    at = ran(
+        paste(
+            page(),
+            spec(
+                axes={
+                    "tau": [0.5, 1.0],
+                    "scale": [-2, 2],
+                    "position": ["completion-mean"],
+                    "drop_shared": [True],
+                }
+            ),
+        )
+    )
     assert "No latent is left at tau 0.5" in words(at).replace("\\", "")
     for kind in ("Heat map", "Latents", "Table", "Curves"):
         at.segmented_control(key="evaluate.plot.kind").set_value(kind)

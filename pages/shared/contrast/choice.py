@@ -4,8 +4,8 @@ import math
 
 import streamlit as st
 
+from sas_core.contrast.choice import Choice, begin_with
 from sas_core.contrast.pairs import Form
-from sas_core.contrast.ranking import Choice, begin_with
 
 _SIDES = {"both": "Both", "positive": "+ only", "negative": "\u2212 only"}
 

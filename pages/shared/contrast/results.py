@@ -11,8 +11,8 @@ from pages.shared.contrast.run import Computed
 from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.tokens import visible
 from sas_core.atlas.lens import Writes, writes
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.figures import Dot, dots, latents_at, plane
-from sas_core.contrast.ranking import Choice
 from sas_core.contrast.table import LISTINGS, MOST_ROWS, Fate, Listing, fates, latent_columns, ranked
 from sas_core.steering.engine import Engine
 

@@ -10,12 +10,14 @@ from sas_core.contrast.positions import POSITIONS
 from sas_core.contrast.select import Sides
 from sas_core.errors import BadInput
 from sas_core.evaluation.sweep.cells import AXIS_TITLES
-from sas_core.evaluation.sweep.spec import Axes
+from sas_core.evaluation.sweep.spec import AUTO, Axes
 from sas_core.steering.spec import Nonlinearity, SteeredTokens
 
 _KEEP = {"persist_state": "session"}
 _STRENGTHS = "-4 -2 -1 0 1 2 4"
 _MOST_VARIED = 2
+# what a top-k may be besides a number
+_NAMED = {"all": None, AUTO: AUTO}
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ class _Axis:
 
 _AXES = {
     "tau": _Axis("0.3 0.5 0.7 0.9", help="A latent is kept when it fires in this share of one side"),
-    "top_k": _Axis("5 20 all", help="The strongest k latents of each side"),
+    "top_k": _Axis("5 20 all", help="The strongest k latents of each side, or all. auto: as Contrast begins "
+                   "with these pairs, and all where shared latents are not auto"),
     "sides": _Axis(get_args(Sides), get_args(Sides)),
-    "drop_shared": _Axis((True, False), (True, False), "Latents that reach tau on both sides are removed"),
+    "drop_shared": _Axis((True, False), (AUTO, True, False), "Latents that reach tau on both sides are "
+                         "removed; no: their difference is kept; auto: as Contrast begins with these pairs"),
     "position": _Axis(POSITIONS, ("auto", *POSITIONS), "Where the completions of the pairs are read"),
     "nonlinearity": _Axis(get_args(Nonlinearity), get_args(Nonlinearity), "After the addition", built=False),
     "error_term": _Axis((True, False), (True, False), "What the dictionary cannot rebuild is added back",
@@ -106,7 +110,7 @@ def _draw_one(name: str) -> None:
         st.session_state.setdefault(key, default)
         st.selectbox(title, axis.options, format_func=_said, key=key, help=axis.help, **_KEEP)
     else:
-        st.session_state.setdefault(key, "all" if default is None else f"{default:g}")
+        st.session_state.setdefault(key, default if isinstance(default, str) else f"{default:g}")
         st.text_input(title, key=key, help=axis.help, **_KEEP)
 
 
@@ -121,7 +125,7 @@ def _listed(given: Any) -> list[Any]:
 def _typed(name: str, text: str) -> list[Any]:
     parts = _parts(text)
     if name == "top_k":
-        return [None if part == "all" else _number("Top-k", part, int) for part in parts]
+        return [_NAMED[part] if part in _NAMED else _number("Top-k", part, int) for part in parts]
     return read_numbers("tau", text)
 
 

@@ -11,9 +11,10 @@ from pages.shared.loaded import current_choice, get_shelf
 from pages.shared.sidebar import SCALE_KEY
 from pages.shared.tokens import plain
 from pages.shared.tray.state import item_of, set_tray
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.positions import resolve_position
 from sas_core.contrast.propose import propose_name
-from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.contrast.ranking import Ranking
 from sas_core.contrast.stored import stored_ranking
 from sas_core.errors import BadInput, SteerscopeError
 from sas_core.evaluation.sweep.cells import Setting

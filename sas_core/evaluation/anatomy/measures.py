@@ -13,7 +13,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from sas_core.contrast.ranking import Choice, Ranking
+from sas_core.contrast.choice import Choice
+from sas_core.contrast.ranking import Ranking
 from sas_core.errors import Mismatch
 from sas_core.vectors.compose import Part, overlap, weighted
 from sas_core.vectors.fields import VectorFile

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.collect import Progress
 from sas_core.contrast.dense import mean_difference
 from sas_core.contrast.pairs import PairSet
 from sas_core.contrast.positions import Position
-from sas_core.contrast.ranking import Choice, Ranking, rank
+from sas_core.contrast.ranking import Ranking, rank
 from sas_core.evaluation.anatomy.measures import AtTau, Explained, Sparsity, explained, over_taus, sparsity_of
 from sas_core.steering.engine import Engine
 from sas_core.vectors.build import check_belongs

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sas_core.errors import BadInput
-from sas_core.evaluation.sweep.spec import MOST_CELLS, SweepSpec
+from sas_core.evaluation.sweep.spec import AUTO, MOST_CELLS, SweepSpec
 
 VECTOR = "vector"
 SEEDED = ("random", "random-matched", "random-latents", "shuffled")
@@ -61,16 +61,21 @@ class Cell:
 
 
 def settings_of(spec: SweepSpec) -> tuple[Setting, ...]:
-    """Every combination of the axes but the strength, in the order of the axes."""
+    """Every combination of the axes but the strength, in the order of the axes; of a settled spec."""
+    # nothing is built for a finished vector: its cells have the switches as published
+    axes = spec.axes.settled("multiple-choice") if spec.vector else spec.axes
+    if AUTO in (*axes.top_k, *axes.drop_shared):
+        raise ValueError("the spec is not settled: what auto means depends on the pairs")
     names = [f.name for f in fields(Setting)]
     return tuple(
         Setting(**dict(zip(names, values, strict=True)))
-        for values in itertools.product(*(getattr(spec.axes, name) for name in names))
+        for values in itertools.product(*(getattr(axes, name) for name in names))
     )
 
 
 def cells_of(spec: SweepSpec) -> tuple[Cell, ...]:
-    """All cells, setting by setting: the vector at every strength (0 among them), then its controls.
+    """All cells of a settled spec, setting by setting: the vector at every strength (0 among them), then its
+    controls.
 
     Raises BadInput when there are more than MOST_CELLS.
     """

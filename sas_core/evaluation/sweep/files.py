@@ -14,7 +14,7 @@ from sas_core.evaluation.sweep.cells import Setting
 from sas_core.evaluation.sweep.outcome import Chosen, Outcome, SweepResult, Written
 from sas_core.evaluation.sweep.report.html import page
 from sas_core.evaluation.sweep.report.tables import cells_table
-from sas_core.evaluation.sweep.spec import parse_spec
+from sas_core.evaluation.sweep.spec import parse_settled
 from sas_core.text_file import write_file
 
 FORMAT, VERSION = "steerscope-sweep", 1
@@ -122,7 +122,7 @@ def _written(row: dict[str, Any]) -> Written:
 
 def _result(read: dict[str, Any]) -> SweepResult:
     return SweepResult(
-        read["key"], parse_spec(read["spec"]), read["provenance"], tuple(map(_outcome, read["outcomes"])),
+        read["key"], parse_settled(read["spec"]), read["provenance"], tuple(map(_outcome, read["outcomes"])),
         tuple(map(_chosen, read["chosen"])), read["done"], read["total"], tuple(read["notes"]),
     )  # fmt: skip
 

@@ -40,6 +40,10 @@ class Material:
             return self.training
         return shipped_pairs(self.vector.pairs.sha256)
 
+    def settle(self, spec: SweepSpec) -> SweepSpec:
+        """The spec with what its `auto` means for these pairs."""
+        return spec if self.training is None else spec.settled(self.training.form)
+
     @property
     def identity(self) -> list[object]:
         """What decides the figures, apart from the spec: pairs and files by content."""

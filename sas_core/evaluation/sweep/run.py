@@ -48,6 +48,7 @@ class SweepProgress:
 
 def sweep_key(engine: Engine, spec: SweepSpec, material: Material) -> str:
     """Equal for sweeps that must give the same numbers: spec, pairs, model, dictionary, judge."""
+    spec = material.settle(spec)
     sae, asked = engine.dictionary.identity, endpoint_from_settings() if spec.text.judge else None
     return canonical_key(
         [_FORMAT, spec.model_copy(update={"name": ""}).dump(), material.identity, engine.name,
@@ -75,6 +76,7 @@ def run_sweep(
     Raises BadInput (a spec, pairs or prompts that cannot be used), Mismatch, Unavailable (a judge that does
     not answer), QueueFull, Cancelled.
     """
+    spec = material.settle(spec)
     cells, key = cells_of(spec), sweep_key(engine, spec, material)
     if spec.text.judge and judge is None:
         judge = _judge(spec, material)

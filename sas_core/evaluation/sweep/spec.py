@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from sas_core.contrast.choice import begin_with
+from sas_core.contrast.pairs import Form
 from sas_core.contrast.select import Sides
 from sas_core.spec_file import parse, read_text
 from sas_core.steering.spec import LARGEST_STRENGTH, Nonlinearity, SteeredTokens
@@ -20,6 +22,8 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 MOST_CELLS = 5_000
 
+AUTO = "auto"
+_Auto = Literal["auto"]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _CLOSED = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -28,17 +32,18 @@ class Axes(BaseModel):
     """The values of each axis; the sweep is their product. An axis that is left out has its one default.
 
     `scale`: lambda, 0 always among them. `tau`, `top_k` (None: all), `sides`, `drop_shared`, `position`: how
-    the vector is built (`contrast.select`). `nonlinearity`, `error_term` (False: without Delta), `tokens`:
-    how it is applied. `sae`: dictionaries as `release/sae_id` or folders (None: the one loaded); with those
-    of several layers it is the axis of layers.
+    the vector is built (`contrast.select`); `auto` is what pairs of that form begin with, and for `top_k` all
+    where `drop_shared` is given. `nonlinearity`, `error_term` (False: without Delta), `tokens`: how it is
+    applied. `sae`: dictionaries as `release/sae_id` or folders (None: the one loaded); with those of several
+    layers it is the axis of layers.
     """
 
     model_config = _CLOSED
     scale: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0)
     tau: tuple[_Share, ...] = (0.7,)
-    top_k: tuple[Annotated[int, Field(ge=1)] | None, ...] = (None,)
+    top_k: tuple[Annotated[int, Field(ge=1)] | _Auto | None, ...] = (AUTO,)
     sides: tuple[Sides, ...] = ("both",)
-    drop_shared: tuple[bool, ...] = (True,)
+    drop_shared: tuple[bool | _Auto, ...] = (AUTO,)
     position: tuple[Literal["auto", "answer", "last", "completion-mean", "completion-often"], ...] = ("auto",)
     nonlinearity: tuple[Nonlinearity, ...] = ("relu",)
     error_term: tuple[bool, ...] = (True,)
@@ -59,6 +64,20 @@ class Axes(BaseModel):
             raise ValueError(f"needs a strength other than 0, all of them within ±{LARGEST_STRENGTH:g}")
         # a minus zero becomes a plain one
         return tuple(sorted({s + 0.0 for s in scales} | {0.0}))
+
+    def settled(self, form: Form) -> "Axes":
+        """With the values that `auto` means for pairs of this form, but for `position`."""
+        begun = begin_with(form)
+        top_k = begun.top_k if self.drop_shared == (AUTO,) else None
+        return Axes.model_validate(
+            {
+                **self.model_dump(),
+                "top_k": tuple(top_k if each == AUTO else each for each in self.top_k),
+                "drop_shared": tuple(
+                    begun.drop_shared if each == AUTO else each for each in self.drop_shared
+                ),
+            }
+        )
 
 
 class Words(BaseModel):
@@ -147,12 +166,17 @@ class SweepSpec(BaseModel):
         if self.vector is None:
             return self
         built = ("tau", "top_k", "sides", "drop_shared", "position", "sae")
-        varied = [n for n in built if getattr(self.axes, n) != Axes.model_fields[n].default]
+        given, plain = (axes.settled("multiple-choice") for axes in (self.axes, Axes()))
+        varied = [n for n in built if getattr(given, n) != getattr(plain, n)]
         if varied:
             raise ValueError(
                 f"a finished vector cannot vary {', '.join(varied)}: give the behaviour or the pairs instead"
             )
         return self
+
+    def settled(self, form: Form) -> "SweepSpec":
+        """With what `auto` means for training pairs of this form; a finished vector has nothing to settle."""
+        return self if self.vector else self.model_copy(update={"axes": self.axes.settled(form)})
 
     def dump(self) -> str:
         """The spec as YAML, without what stands at its default."""
@@ -173,3 +197,12 @@ def parse_spec(text: str, source: str = "The spec", changes: Sequence[str] = ())
         SweepSpec, text, source, changes, example="axes.tau=[0.5,0.7] or limit=10",
         needs="no sweep: it needs fields such as name, behaviour and axes",
     )  # fmt: skip
+
+
+def parse_settled(text: str) -> SweepSpec:
+    """The spec of a sweep that was run. Raises BadInput.
+
+    Where one says nothing of shared latents it was written before free text began with them kept.
+    """
+    spec = parse_spec(text)
+    return spec if spec.axes.drop_shared != (AUTO,) else spec.settled("multiple-choice")

@@ -14,7 +14,7 @@ from sas_core.evaluation.bootstrap import RESAMPLES
 from sas_core.evaluation.sweep.cells import VECTOR, Cell, Setting
 from sas_core.evaluation.sweep.outcome import PRICES, Chosen, Outcome, SweepResult
 from sas_core.evaluation.sweep.rows import OF_PAIRS, SHARE, Matrix, is_of_text
-from sas_core.evaluation.sweep.spec import SweepSpec, parse_spec
+from sas_core.evaluation.sweep.spec import SweepSpec, parse_settled
 
 HALVES = ("all", "dev", "test")
 NOTHING = (
@@ -45,7 +45,7 @@ class Found:
 
 def result_of(found: Found) -> SweepResult:
     """Every outcome, and the strengths chosen on the dev half."""
-    spec = parse_spec(found.spec)
+    spec = parse_settled(found.spec)
     outcomes = tuple(
         outcome
         for placing, matrices in found.parts

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from sas_core.contrast.choice import Choice
 from sas_core.contrast.collect import Collected, Progress
 from sas_core.contrast.dense import mean_difference
 from sas_core.contrast.pairs import PairSet
-from sas_core.contrast.ranking import Choice, Ranking, rank
+from sas_core.contrast.ranking import Ranking, rank
 from sas_core.contrast.statistics import Codes, SideCodes
 from sas_core.errors import BadInput, Mismatch
 from sas_core.evaluation.anatomy.measures import Sparsity, explained, meetings, over_taus, sparsity

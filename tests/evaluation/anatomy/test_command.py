@@ -10,7 +10,7 @@ from typer.testing import Result
 
 from sas_core.cli import evaluate_anatomy
 from sas_core.contrast import dense, shipped
-from sas_core.contrast.ranking import Choice
+from sas_core.contrast.choice import Choice
 from sas_core.evaluation.anatomy.measures import meetings
 from sas_core.evaluation.anatomy.pairs import anatomy_of, read_both_ways
 from sas_core.vectors.build import latents_file, sas_vector_file

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
-from sas_core.evaluation.sweep.cells import cells_of
+from sas_core.evaluation.sweep.cells import count_cells
 from sas_core.evaluation.sweep.spec import read_spec
 from tests.test_import_direction import ROOT
 
@@ -15,7 +15,7 @@ SPECS = sorted((ROOT / "docs" / "reproduction").glob("*.yaml"))
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_a_spec_is_usable_and_named_as_its_file(path: Path) -> None:
     spec = read_spec(path)
-    assert spec.name == path.stem and len(cells_of(spec)) > 4
+    assert spec.name == path.stem and count_cells(spec) > 4
     known = get_pretrained_saes_directory()
     for name in filter(None, spec.axes.sae):
         release, _, sae_id = name.partition("/")

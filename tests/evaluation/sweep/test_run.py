@@ -118,7 +118,7 @@ def test_vectors_are_built_by_the_rule_at_each_setting(engine, sweep, built):
         axes={"scale": (2.0,), "sides": ("both", "positive"), "drop_shared": (False,)},
     )  # fmt: skip
     result = sweep(spec, built)
-    sources = returned(read_sources(engine, built, cells_of(spec)))
+    sources = returned(read_sources(engine, built, cells_of(built.settle(spec))))
     for outcome in result.of("margin", "all", "vector"):
         values = sources.values(outcome.setting)
         assert outcome.latents == (len(values) if outcome.scale else 0)
@@ -132,7 +132,7 @@ def test_vectors_are_built_by_the_rule_at_each_setting(engine, sweep, built):
 
 
 def test_an_empty_vector_leaves_its_cells_unmeasured_and_the_dense_direction_runs(sweep, built):
-    axes = {"scale": (0.0, 3.0), "position": ("completion-mean",)}
+    axes = {"scale": (0.0, 3.0), "position": ("completion-mean",), "drop_shared": (True,)}
     result = sweep(
         asked(vector=None, behaviour="sea", axes=axes, controls=("caa",), measures=("margin",)), built
     )
@@ -148,7 +148,8 @@ def test_equal_edits_are_one_column_however_many_cells_ask_for_them(engine, buil
         "top_k": (None, 400, 500),
         "nonlinearity": ("relu", "none"),
     }
-    cells = cells_of(asked(vector=None, behaviour="sea", axes=axes, controls=("dense",)))
+    spec = asked(vector=None, behaviour="sea", axes=axes, controls=("dense",))
+    cells = cells_of(built.settle(spec))
     columns = columns_of(engine, cells, returned(read_sources(engine, built, cells)), None, None)
     assert len(cells) == 18
     # unsteered, the vector under each nonlinearity, and one dense sum, which knows no nonlinearity
@@ -157,7 +158,7 @@ def test_equal_edits_are_one_column_however_many_cells_ask_for_them(engine, buil
 
 
 def test_a_swapped_half_of_the_labels_leaves_every_activation_where_it_was(engine, built):
-    cells = cells_of(asked(vector=None, behaviour="sea"))
+    cells = cells_of(built.settle(asked(vector=None, behaviour="sea")))
     before = returned(read_sources(engine, built, cells)).rankings["completion-mean"].collected.codes
     after, latents = exchanged(before, 0), before.active()
     old = np.stack([before.positive.dense(latents), before.negative.dense(latents)])
@@ -279,7 +280,8 @@ def test_dictionaries_of_several_layers_are_an_axis_and_share_the_model(engine, 
         (Setting(drop_shared=False), engine),
         (Setting(sae=str(other), drop_shared=False), lower),
     ):
-        values = returned(read_sources(here, built, cells_of(spec))).values(setting)
+        cells = cells_of(built.settle(spec))
+        values = returned(read_sources(here, built, cells)).values(setting)
         edit = steered(
             here.dictionary.sae, Steering((Term("v", tuple(values), tuple(values.values())),), 2.0)
         )
