@@ -127,9 +127,8 @@ def _draw_whole(engine: Engine, tray: Tray) -> Search | None:
     words = marks_words(_SCALE_AXIS, marks, 1.0)
     if marks != Marks():
         show_html(ruler_html(_SCALE_AXIS, marks, words))
-    st.caption(plain(f"Adds at most {share:.2f} of a typical residual norm; text usually breaks near 0.5."))
-    if words:
-        st.caption(plain(words))
+    adds = f"Adds at most {share:.2f} of a typical residual norm; text usually breaks near half of it."
+    st.caption(plain(f"{adds} {words}".rstrip()))
     if not acts(subject.steering):
         return None
     return draw_zone(subject, found, _SCALE_AXIS, 1.0, _set_scale)

@@ -77,8 +77,8 @@ def plane(
         part = [dot for dot in found if dot.fate == fate]
         if part:
             figure.add_trace(_trace(part, fate, top, many, muted))
-    _draw_rule(figure, tau, muted)
-    _draw_labels(figure, tau, "shared, dropped" if drop_shared else "shared, as difference")
+    _draw_rule(figure, tau, tinted=drop_shared and not muted)
+    _draw_labels(figure, tau, drop_shared)
     _draw_selected(figure, found, selected)
     share = {"range": [_LOW, _HIGH], "tickformat": ".0%", "dtick": 0.25, "zeroline": False}
     figure.update_layout(
@@ -137,12 +137,12 @@ def _marker(part: Sequence[Dot], fate: str, top: float, muted: bool) -> dict:
     }
 
 
-def _draw_rule(figure: go.Figure, tau: float, muted: bool) -> None:
-    """Both tau lines, and a tint on the two rectangles whose latents survive."""
+def _draw_rule(figure: go.Figure, tau: float, *, tinted: bool) -> None:
+    """Both tau lines; where shared latents are dropped, a tint on the two rectangles that survive."""
     line = {"color": GREY, "width": 1.5, "dash": "dash"}
     figure.add_shape(type="line", x0=tau, x1=tau, y0=_LOW, y1=_HIGH, line=line)
     figure.add_shape(type="line", x0=_LOW, x1=_HIGH, y0=tau, y1=tau, line=line)
-    if not muted:
+    if tinted:
         corner = {"type": "rect", "layer": "below", "line": {"width": 0}, "opacity": 0.07}
         figure.add_shape(x0=tau, x1=_HIGH, y0=_LOW, y1=tau, fillcolor=ORANGE, **corner)
         figure.add_shape(x0=_LOW, x1=tau, y0=tau, y1=_HIGH, fillcolor=BLUE, **corner)
@@ -150,17 +150,24 @@ def _draw_rule(figure: go.Figure, tau: float, muted: bool) -> None:
                           yanchor="bottom", font={"size": 11, "color": GREY}, xshift=-3)  # fmt: skip
 
 
-def _draw_labels(figure: go.Figure, tau: float, shared: str) -> None:
-    """What each part of the plane means, written outside it, where no dot lies beneath."""
+def _draw_labels(figure: go.Figure, tau: float, drop_shared: bool) -> None:
+    """What each part of the plane means, written outside it, where no dot lies beneath.
+
+    With shared latents kept the part says where they fire, and the colour of a dot whether it is kept.
+    """
+    negative, positive, both = (
+        ("kept, \u2212 side", "kept, + side", "shared, dropped") if drop_shared
+        else ("\u2212 side alone", "+ side alone", "both sides")
+    )  # fmt: skip
     top = {"yref": "paper", "y": 1.0, "yanchor": "bottom", "showarrow": False}
     if tau >= _ROOM_FOR_LABEL:
-        figure.add_annotation(x=tau / 2, text="kept, \u2212 side", font={"size": 12, "color": BLUE}, **top)
+        figure.add_annotation(x=tau / 2, text=negative, font={"size": 12, "color": BLUE}, **top)
         figure.add_annotation(
-            xref="paper", x=1.0, xanchor="left", y=tau / 2, text="kept, + side", textangle=90,
+            xref="paper", x=1.0, xanchor="left", y=tau / 2, text=positive, textangle=90,
             showarrow=False, font={"size": 12, "color": ORANGE},
         )  # fmt: skip
     if 1 - tau >= _ROOM_FOR_LABEL:
-        figure.add_annotation(x=(1 + tau) / 2, text=shared, font={"size": 12, "color": GREY}, **top)
+        figure.add_annotation(x=(1 + tau) / 2, text=both, font={"size": 12, "color": GREY}, **top)
 
 
 def _draw_selected(figure: go.Figure, found: Sequence[Dot], selected: int | None) -> None:

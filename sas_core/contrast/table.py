@@ -26,8 +26,8 @@ LISTINGS: tuple[Listing, ...] = ("kept", "above tau", "all")
 def fates(ranking: Ranking, choice: Choice) -> list[Fate]:
     """What the choice makes of each latent of `ranking.evidence`, aligned with it.
 
-    `+` and a minus sign: in the vector, by the sign of its value. `shared`: reaches tau on both sides and
-    is not in the vector. `left out`: on one side, and dropped by side or top-k.
+    `+` and a minus sign: in the vector, by the sign of its value. `shared`: dropped because it reaches tau on
+    both sides. `left out`: reaches tau, and is dropped by side or top-k.
     """
     evidence = ranking.evidence
     vector, _ = ranking.vector(choice)
@@ -36,15 +36,15 @@ def fates(ranking: Ranking, choice: Choice) -> list[Fate]:
     positive = ranking.tally.count_pos[evidence.latents] >= enough
     negative = ranking.tally.count_neg[evidence.latents] >= enough
     return [
-        _fate(kept.get(latent), bool(p), bool(n))
+        _fate(kept.get(latent), bool(p), bool(n), choice.drop_shared)
         for latent, p, n in zip(evidence.latents.tolist(), positive, negative, strict=True)
     ]
 
 
-def _fate(value: float | None, positive: bool, negative: bool) -> Fate:
+def _fate(value: float | None, positive: bool, negative: bool, drop_shared: bool) -> Fate:
     if value is not None:
         return "+" if value > 0 else "\u2212"
-    if positive and negative:
+    if positive and negative and drop_shared:
         return "shared"
     return "left out" if positive or negative else "below tau"
 

@@ -29,7 +29,7 @@ def fate_sentence(fate: Fate, tau: float) -> str:
         "+": f"Kept with a + sign: in {reach} of the positive texts.",
         "\u2212": f"Kept with a \u2212 sign: in {reach} of the negative texts.",
         "shared": f"Dropped: in {reach} of both sides, however far apart the frequencies are.",
-        "left out": f"In {reach} of one side, and left out by the choice of side or top-k.",
+        "left out": f"In {reach} of a side, and left out by the choice of side or top-k.",
         "below tau": f"Not kept: in {reach} of neither side.",
     }[fate]
 

@@ -3,12 +3,13 @@
 The file records tokens, so agreement is counted in tokens: the common beginning of each lane.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from sas_core.errors import BadInput
 from sas_core.model.versions import installed_version
+from sas_core.steering.compare import inspect_token
 from sas_core.steering.engine import Engine
 from sas_core.steering.lanes import Done, Request, first_difference
 from sas_core.steering.spec import Lane, Sampling
@@ -16,14 +17,48 @@ from sas_core.vectors.build import identity, steering_of
 from sas_core.vectors.compare import differences
 from sas_core.vectors.fields import VectorFile, Verify
 
+ROUNDING = 0.01
+"""Nats: two tokens as near as this can change places with the order in which a processor adds."""
+_LIKELIEST = 8
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first token of a lane that is not the recorded one, both as text.
+
+    `gap`: how far apart they are here in nats; None when the recorded one is not among the likeliest.
+    """
+
+    lane: str
+    position: int
+    here: str
+    recorded: str
+    gap: float | None
+
+    @property
+    def rounding(self) -> bool:
+        """Whether rounding alone explains it."""
+        return self.gap is not None and self.gap < ROUNDING
+
+    def sentence(self) -> str:
+        where = f"The {self.lane} answer parts at token {self.position + 1}"
+        if self.gap is None:
+            return (
+                f"{where}: it says {self.here!r}, and the recorded {self.recorded!r} is far less likely here."
+            )
+        but = "another processor rounds otherwise" if self.rounding else "more than rounding explains"
+        two = f"{self.here!r} and the recorded {self.recorded!r}"
+        return f"{where}, where {two} are {self.gap:.2g} nats apart: {but}."
+
 
 @dataclass(frozen=True)
 class Replay:
-    """Tokens that agree of those recorded, over both lanes, and what may explain the rest."""
+    """Tokens that agree of those recorded, over both lanes, where the rest parts and what may explain it."""
 
     agree: int
     total: int
     why: tuple[str, ...]
+    partings: tuple[Parting, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -49,12 +84,18 @@ def replay_request(vector: VectorFile) -> Request:
 
 
 def count_agreeing(engine: Engine, vector: VectorFile, done: Done) -> Replay:
-    """Compare a finished run of `replay_request` with the record."""
+    """Compare a finished run of `replay_request` with the record.
+
+    Where they part the engine is asked once more, in its turn: QueueFull, Cancelled.
+    """
     block = _block(vector)
     recorded = (block.unsteered, block.steered)
     agree = sum(_common(lane.token_ids, ids) for lane, ids in zip(done.lanes, recorded, strict=True))
     total = sum(map(len, recorded))
-    return Replay(agree, total, () if agree == total else _reasons(engine, vector, done))
+    if agree == total:
+        return Replay(agree, total, ())
+    partings = tuple(_partings(engine, vector, done))
+    return Replay(agree, total, _reasons(engine, vector, done, partings), partings)
 
 
 def replay(engine: Engine, vector: VectorFile) -> Replay:
@@ -81,7 +122,25 @@ def recorded_lanes(engine: Engine, vector: VectorFile) -> tuple[Recorded, Record
     return unsteered, steered
 
 
-def _reasons(engine: Engine, vector: VectorFile, done: Done) -> tuple[str, ...]:
+def _partings(engine: Engine, vector: VectorFile, done: Done) -> Iterator[Parting]:
+    """Each lane's, where the prompt is the same and both say something else there."""
+    block, request = _block(vector), replay_request(vector)
+    if tuple(done.prompt_ids) != block.prompt_ids:
+        return
+    for lane, recorded in enumerate((block.unsteered, block.steered)):
+        at = first_difference(done.lanes[lane].token_ids, recorded)
+        if at is None or at >= min(len(recorded), len(done.lanes[lane].token_ids)):
+            continue
+        token = inspect_token(engine, request, done.lanes, lane, at, top=_LIKELIEST)
+        likely = {each.token_id: each.logprob for each in token.alternatives[lane]}
+        gap = abs(likely[token.token_id] - likely[recorded[at]]) if recorded[at] in likely else None
+        here, there = engine.turns.pieces([token.token_id, recorded[at]])
+        yield Parting(request.lanes[lane].name, at, here, there, gap)
+
+
+def _reasons(
+    engine: Engine, vector: VectorFile, done: Done, partings: Sequence[Parting]
+) -> tuple[str, ...]:  # fmt: skip
     block, found = _block(vector), []
     if tuple(done.prompt_ids) != block.prompt_ids:
         found.append("The prompt becomes other tokens here: the tokenizer or its chat template differs.")
@@ -94,9 +153,9 @@ def _reasons(engine: Engine, vector: VectorFile, done: Done) -> tuple[str, ...]:
     changed = other_versions(vector.versions)
     if changed:
         found.append(f"Library versions differ: {', '.join(changed)}.")
-    return tuple(found) or (
-        "Nothing recorded in the file differs from here; another processor can still round otherwise.",
-    )
+    if not found:
+        found.append("Nothing recorded in the file differs from here.")
+    return (*found, *(parting.sentence() for parting in partings))
 
 
 def other_versions(recorded: Mapping[str, str]) -> tuple[str, ...]:

@@ -72,7 +72,17 @@ def test_the_plane_says_in_words_what_its_parts_are() -> None:
         return {note.text for note in plane(dots_of(example()), 0.7, **options).layout.annotations}
 
     assert {"tau 0.70", "kept, + side", "kept, \u2212 side", "shared, dropped"} <= words()
-    assert "shared, as difference" in words(drop_shared=False)
+    kept = words(drop_shared=False)
+    assert {"+ side alone", "\u2212 side alone", "both sides"} <= kept
+    assert not any("kept" in word or "dropped" in word for word in kept)
+
+
+def test_only_where_shared_latents_are_dropped_do_two_tinted_parts_survive() -> None:
+    def tints(**options) -> int:
+        shapes = plane(dots_of(example()), 0.7, **options).layout.shapes
+        return sum(shape.type == "rect" for shape in shapes)
+
+    assert (tints(), tints(drop_shared=False), tints(muted=True)) == (2, 0, 0)
 
 
 def test_labels_without_room_are_left_out() -> None:

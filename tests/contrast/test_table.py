@@ -9,7 +9,7 @@ from sas_core.contrast.choice import Choice
 from sas_core.contrast.pairs import ChatMessage, Pair, PairSet, Problem
 from sas_core.contrast.ranking import Ranking
 from sas_core.contrast.table import fates, latent_columns, pair_columns, prompt_text, ranked
-from tests.contrast.rankings import example, ranking_of
+from tests.contrast.rankings import example, in_first, ranking_of
 
 
 def by_latent(ranking: Ranking, choice: Choice) -> dict[int, str]:
@@ -43,6 +43,15 @@ def test_each_latent_has_the_fate_the_published_rule_gives_it() -> None:
 def test_a_latent_dropped_by_side_or_top_k_is_said_to_be_left_out() -> None:
     assert by_latent(example(), Choice(0.7, sides="positive"))[2] == "left out"
     assert by_latent(example(), Choice(0.7, top_k=1))[7] == "left out"
+
+
+def test_a_latent_of_both_sides_that_top_k_leaves_out_was_not_dropped_as_shared() -> None:
+    # the shared one is weaker than the strongest of each side
+    ranking = ranking_of(
+        {1: in_first(10, 1.0), 2: in_first(10, 5.0)}, {1: in_first(10, 1.5), 3: in_first(10, 5.0)}
+    )
+    assert by_latent(ranking, Choice(0.7))[1] == "shared"
+    assert by_latent(ranking, Choice(0.7, top_k=1, drop_shared=False)) == {1: "left out", 2: "+", 3: "\u2212"}
 
 
 def test_a_shared_latent_that_is_not_dropped_takes_the_sign_of_its_difference() -> None:

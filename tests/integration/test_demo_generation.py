@@ -99,5 +99,7 @@ def test_steering_changes_most_answers_and_strength_zero_changes_none(demo, answ
 
 @pytest.mark.parametrize("name", free_text_behaviours())
 def test_every_shipped_vector_reproduces_its_recorded_run(demo, name):
+    """Token by token, up to where two tokens are equally likely but for a processor's rounding."""
     again = replay(demo, shipped(name))
-    assert again.agree == again.total > 0, again.why
+    assert again.total > 0 and again.agree > again.total / 2
+    assert again.whole or all(parting.rounding for parting in again.partings), again.why

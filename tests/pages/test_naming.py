@@ -13,6 +13,7 @@ from pages.shared.loaded import EngineChoice, get_labels, get_shelf
 from pages.shared.naming import Name, name_columns
 from pages.shared.tokens import plain
 from sas_core.atlas.autolabel import table
+from sas_core.atlas.store import Atlas
 from sas_core.atlas.types import AutoLabel
 from sas_core.steering.engine import Engine
 from sas_core.steering.tray import Tray, latent_item
@@ -113,6 +114,14 @@ def called(frame: Any, latent: int, column: str = "latent") -> tuple[str, float 
     """The label and the figure of a latent in a table."""
     row = frame[frame[column] == latent].iloc[0]
     return row["label"], row.get("auto_right")
+
+
+def densities(atlas: Path, latents: Any) -> list[float]:
+    """In percent, from the counts themselves."""
+    with sqlite3.connect(atlas) as db:
+        fired = dict(db.execute('SELECT "index", fired FROM latents'))
+    tokens = Atlas.open(atlas).tokens_seen
+    return [pytest.approx(100 * fired[int(latent)] / tokens) for latent in latents]
 
 
 def has_button(at: AppTest, key: str) -> bool:
@@ -260,6 +269,7 @@ def test_the_evidence_of_a_vector_has_the_files_labels_and_automatic_ones(
     get_shelf().save(latents_file(engine, "waves", values, labels={BUSY: "spray"}, verify=False), "built")
     at = page("vectors.py")
     (frame,) = (drawn.value for drawn in at.dataframe if "index" in drawn.value)
+    assert frame["density"].tolist() == densities(atlas, frame["index"])
     assert [called(frame, latent, "index")[0] for latent in (BUSY, OTHER, 3)] == [
         "spray", "\u2248 line breaks", ""
     ]  # fmt: skip
@@ -274,5 +284,6 @@ def test_the_ranked_table_and_the_card_beside_it_name_latents(atlas: Path, engin
     shown(at)
     (frame,) = (drawn.value for drawn in at.dataframe if "freq_pos" in drawn.value)
     assert frame["label"].tolist()[:3] == ["mine", "\u2248 line breaks", ""]
-    assert list(frame)[:4] == ["latent", "side", "label", "auto_right"]
+    assert list(frame)[:5] == ["latent", "side", "label", "auto_right", "density"]
+    assert frame["density"].tolist() == densities(atlas, frame["latent"])
     assert ":gray[\u2248 line breaks] :gray-badge[auto 0.97]" in [m.value for m in at.markdown]

@@ -1,10 +1,19 @@
 """A recorded run done again on a tiny model: full agreement, planted disagreement, and its explanations."""
 
 import pytest
+import torch
 
 from sas_core.errors import BadInput
+from sas_core.steering.compare import inspect_token
 from sas_core.vectors.build import VERIFY_TOKENS, latents_file
-from sas_core.vectors.replay import count_agreeing, other_versions, recorded_lanes, replay_request
+from sas_core.vectors.replay import (
+    ROUNDING,
+    Parting,
+    count_agreeing,
+    other_versions,
+    recorded_lanes,
+    replay_request,
+)
 
 
 @pytest.fixture
@@ -37,6 +46,41 @@ def test_tokens_count_up_to_the_first_that_differs(engine, vector):
     assert replay.agree == len(vector.verify.unsteered) + 2
     assert not replay.whole
     assert "Nothing recorded in the file differs" in replay.why[0]
+    (parting,) = replay.partings
+    assert (parting.lane, parting.position) == ("steered", 2)
+    assert parting.recorded == engine.turns.pieces([ids[2]])[0]
+    assert replay.why[1].startswith("The steered answer parts at token 3")
+
+
+def expected_at(engine, vector, lane, position):
+    """What a lane expects after its first tokens: log-probabilities, from a run one token at a time."""
+    request = replay_request(altered(vector, max_new_tokens=position + 1))
+    with torch.inference_mode():
+        done = engine.run(request)
+    found = inspect_token(engine, request, done.lanes, lane, position, top=360)
+    return {each.token_id: each.logprob for each in found.alternatives[lane]}
+
+
+def test_a_record_that_rounding_explains_is_told_from_one_that_it_does_not(engine, vector):
+    ids = list(vector.verify.steered)
+    likely = expected_at(engine, vector, 1, 2)
+    second, last = sorted(likely, key=likely.get, reverse=True)[1::358]
+    for other, known in ((second, True), (last, False)):
+        (parting,) = replayed(engine, altered(vector, steered=(*ids[:2], other, *ids[3:]))).partings
+        gap = likely[ids[2]] - likely[other]
+        assert parting.gap == (pytest.approx(gap, abs=1e-5) if known else None)
+        assert parting.rounding == (known and gap < ROUNDING)
+    near, far = (Parting("steered", 33, " a", " b", gap) for gap in (7.6e-6, 0.5))
+    assert "7.6e-06 nats apart: another processor rounds otherwise" in near.sentence() and near.rounding
+    assert "more than rounding explains" in far.sentence() and not far.rounding
+    assert "far less likely here" in Parting("steered", 33, " a", " b", None).sentence()
+
+
+def test_a_shorter_record_or_another_prompt_has_no_token_to_compare(engine, vector):
+    block = vector.verify
+    assert replayed(engine, altered(vector, steered=block.steered[:2])).partings == ()
+    other = altered(vector, steered=(0, *block.steered[1:]), prompt_ids=(1, 2))
+    assert replayed(engine, other).partings == ()
 
 
 def test_what_differs_is_offered_as_the_reason(engine, vector):

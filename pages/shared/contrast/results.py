@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared.contrast.run import Computed
+from pages.shared.density import density_columns, density_config
 from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.tokens import visible
 from sas_core.atlas.lens import Writes, writes
@@ -121,7 +122,8 @@ def draw_table(engine: Engine, view: View, listing: Listing) -> None:
         return
     columns = latent_columns(evidence, at, view.fate, _reads(engine, view, latents), _writes(engine, latents))
     number_and_side = {name: columns.pop(name) for name in ("latent", "side")}
-    columns = number_and_side | name_columns(names_of(engine, latents), latents) | columns
+    known = name_columns(names_of(engine, latents), latents) | density_columns(engine, latents)
+    columns = number_and_side | known | columns
     selected = get_selected(view)
     st.session_state["contrast.listed"] = latents
     few = (
@@ -208,6 +210,7 @@ def _column_config(auroc_source: str) -> dict[str, Any]:
         ),
         "writes": column.TextColumn("Writes", width=136, help="Tokens its decoder row raises (logit lens)"),
         **name_config(),
+        **density_config(),
         "freq_pos": column.ProgressColumn("freq+", help="Share of positive texts where it fires", **share),
         "freq_neg": column.ProgressColumn(
             "freq\u2212", help="Share of negative texts where it fires", **share

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from pages.shared.density import density_columns, density_config
 from pages.shared.header import session_id
 from pages.shared.naming import name_columns, name_config, names_of
 from pages.shared.tokens import plain, visible
@@ -34,9 +35,9 @@ def draw_evidence(engine: Engine, vector: VectorFile, *, usable: bool) -> None:
             frame.insert(3, "output", [scores.get(feature.index) for feature in features])
         indices, written = frame["index"].tolist(), {f.index: f.label for f in features if f.label}
         frame = frame.drop(columns="label").assign(
-            **name_columns(names_of(engine, indices, written), indices)
+            **name_columns(names_of(engine, indices, written), indices), **density_columns(engine, indices)
         )
-    first = [column for column in ("index", "value", "label", "auto_right") if column in frame]
+    first = [column for column in ("index", "value", "label", "auto_right", "density") if column in frame]
     frame = frame[[*first, *(column for column in frame if column not in first)]]
     frame = frame.drop(columns=[c for c in frame if c != "index" and not _filled(frame[c])])
     st.dataframe(frame, hide_index=True, height=360, column_config=_columns(), key="vectors.evidence",
@@ -117,4 +118,5 @@ def _columns() -> dict[str, object]:
         "mean_pos": column.NumberColumn("Mean, +", width=56, format="%.3g"),
         "mean_neg": column.NumberColumn("Mean, \u2212", width=56, format="%.3g"),
         **name_config(120),
+        **density_config(),
     }

@@ -48,7 +48,9 @@ def run_replay(engine: Engine, vector: VectorFile) -> None:
             for event in events:
                 bar.progress(*_progress(event, vector))
                 if isinstance(event, Done):
-                    _store(engine, vector, count_agreeing(engine, vector, event))
+                    done = event
+        # after the run has given the engine back
+        _store(engine, vector, count_agreeing(engine, vector, done))
     except Cancelled:
         # stopped by the user or by a newer request of the same session: nothing to say
         pass
