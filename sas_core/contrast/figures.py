@@ -73,8 +73,7 @@ def plane(
     figure = go.Figure()
     many = len(found) > MANY_DOTS
     top = max((dot.mean for dot in found), default=1.0) or 1.0
-    for fate in _NAMES:
-        part = [dot for dot in found if dot.fate == fate]
+    for fate, part in _layers(found):
         if part:
             figure.add_trace(_trace(part, fate, top, many, muted))
     _draw_rule(figure, tau, tinted=drop_shared and not muted)
@@ -93,6 +92,13 @@ def plane(
         yaxis={"title": {"text": "freq\u2212 (share of negative texts)", "standoff": 6}, **share},
     )
     return figure
+
+
+def _layers(found: Sequence[Dot]) -> list[tuple[str, list[Dot]]]:
+    """Dots by fate, the lowest layer first; of both sides kept the one with the larger dots lies below."""
+    layers = [(fate, [dot for dot in found if dot.fate == fate]) for fate in _NAMES]
+    lower, kept = layers[:-2], layers[-2:]
+    return lower + sorted(kept, key=lambda layer: -max((dot.mean for dot in layer[1]), default=0.0))
 
 
 def _trace(part: Sequence[Dot], fate: str, top: float, many: bool, muted: bool) -> go.Scatter | go.Scattergl:

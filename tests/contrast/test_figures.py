@@ -54,6 +54,15 @@ def test_sides_are_told_apart_by_colour_and_shared_latents_are_hollow() -> None:
     assert trace(figure, "below tau").marker.color == GREY
 
 
+@pytest.mark.parametrize(("positive", "negative", "below"), [(5.0, 4.0, "+"), (4.0, 5.0, "\u2212")])
+def test_where_both_sides_are_kept_at_one_place_the_smaller_dot_lies_above(positive, negative, below) -> None:
+    weak, high, low = (in_first(10, value) for value in (1.0, positive, negative))
+    ranking = ranking_of({1: high, 2: weak}, {1: weak, 2: low})
+    found = dots(ranking.evidence, fates(ranking, Choice(0.7, drop_shared=False)))
+    assert {(dot.freq_pos, dot.freq_neg) for dot in found} == {(1.0, 1.0)}
+    assert plane(found, 0.7, drop_shared=False).data[0].name == f"kept, {below} side"
+
+
 def test_a_dot_is_larger_where_the_mean_is_larger() -> None:
     found = dots_of(ranking_of({1: in_first(8, 1.0), 2: in_first(9, 4.0)}, {}))
     sizes = dict(zip(trace(plane(found, 0.7), "kept, + side").x,
