@@ -58,7 +58,8 @@ def check(loading: Loading, path: VectorPath, as_json: AsJson = False) -> None:
         found = check_belongs(vector, engine)
         again = replay(engine, vector) if vector.verify else None
     if as_json:
-        run = {"agree": again.agree, "total": again.total} if again else None
+        run = {"agree": again.agree, "total": again.total,
+               "partings": [asdict(parting) for parting in again.partings]} if again else None  # fmt: skip
         return show_json({"name": vector.name, "differences": [asdict(d) for d in found], "reproduced": run})
     return show(*_verdict(vector, found, again))
 
@@ -114,5 +115,6 @@ def _verdict(vector: VectorFile, found: Sequence[Difference], again: "Replay | N
     elif again.whole:
         yield f"Reproduced: all {again.total} recorded tokens."
     else:
-        yield f"Not reproduced: {again.agree} of {again.total} recorded tokens, up to the first that differs."
+        verdict = "Reproduced up to rounding" if again.rounded else "Not reproduced"
+        yield f"{verdict}: {again.agree} of {again.total} recorded tokens, up to the first that differs."
         yield from again.why

@@ -64,6 +64,11 @@ class Replay:
     def whole(self) -> bool:
         return self.agree == self.total
 
+    @property
+    def rounded(self) -> bool:
+        """Whether each lane that parts does so where rounding decides, which leaves what follows unknown."""
+        return bool(self.partings) and all(parting.rounding for parting in self.partings)
+
     def sentence(self) -> str:
         return f"Reproduced {self.agree} of {self.total} tokens."
 

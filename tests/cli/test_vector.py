@@ -152,7 +152,8 @@ def test_check_reproduces_the_recorded_run(cli: Run, tiny: list[object], vector_
     verify = read(vector_file).verify
     checked = cli("vector", "check", vector_file, "--json", *tiny).json
     total = len(verify.steered) + len(verify.unsteered)
-    assert checked == {"name": "tides", "differences": [], "reproduced": {"agree": total, "total": total}}
+    whole = {"agree": total, "total": total, "partings": []}
+    assert checked == {"name": "tides", "differences": [], "reproduced": whole}
     told = cli("vector", "check", vector_file, *tiny)
     assert f"all {total} recorded tokens" in told.out and told.err == ""
 
@@ -168,7 +169,9 @@ def test_check_says_what_differs_and_that_the_run_is_not_reproduced(
     checked = cli("vector", "check", tmp_path / "v.json", "--json", *tiny).json
     assert [row["field"] for row in checked["differences"]] == ["model.dtype"]
     total = len(verify.steered) + len(verify.unsteered)
+    (parting,) = checked["reproduced"].pop("partings")
     assert checked["reproduced"] == {"agree": len(verify.unsteered), "total": total}
+    assert (parting["lane"], parting["position"]) == ("steered", 0)
     assert "Not reproduced" in cli("vector", "check", tmp_path / "v.json", *tiny).out
 
 

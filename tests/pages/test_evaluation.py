@@ -54,6 +54,18 @@ def test_the_form_and_its_spec_say_the_same():
     assert f"{count_cells(asked)} cells" in words(at)
 
 
+def test_how_many_latents_and_what_becomes_of_shared_ones_is_left_to_the_pairs_unless_it_is_said():
+    at = page()
+    assert (used(at).axes.top_k, used(at).axes.drop_shared) == (("auto",), ("auto",))
+    at.multiselect(key="evaluate.vary.pairs").set_value(["top_k", "drop_shared"])
+    shown(at)
+    at.text_input(key="evaluate.vary.top_k").set_value("5 all auto")
+    asked = used(shown(at))
+    assert (asked.axes.top_k, asked.axes.drop_shared) == ((5, None, "auto"), (True, False))
+    at.text_input(key="evaluate.vary.top_k").set_value("5 many")
+    assert "'many' is no number" in sentence(shown(at)).replace("\\", "")
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [

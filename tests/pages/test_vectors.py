@@ -292,3 +292,23 @@ def test_every_latent_of_a_vector_gets_its_output_score_when_asked(shelf, vector
     table = next(each.value for each in app.dataframe if "output" in each.value.columns)
     expected = {s.latent: s.score for s in output_score(engine, [f.index for f in vector.features])}
     assert dict(zip(table["index"], table["output"], strict=True)) == pytest.approx(expected, rel=1e-5)
+
+
+def _outcome_app() -> None:
+    from pages.shared.vectors.replay import draw_outcome
+    from sas_core.vectors.replay import Parting, Replay
+
+    for gap in (7.6e-6, 0.5):
+        parting = Parting("steered", 33, " a", " b", gap)
+        draw_outcome(Replay(73, 80, (parting.sentence(),), (parting,)))
+
+
+def test_a_run_that_rounding_parts_is_told_from_one_that_differs():
+    at = AppTest.from_function(_outcome_app, default_timeout=60).run()
+    (near,), (far,) = at.info, at.warning
+    assert near.value == "Reproduced 73 of 80 tokens. The rest follows a token that rounding decides:"
+    assert "What may explain the rest" in far.value
+    assert [t.value.rpartition(": ")[2] for t in at.text] == [
+        "another processor rounds otherwise.",
+        "more than rounding explains.",
+    ]

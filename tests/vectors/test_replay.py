@@ -9,6 +9,7 @@ from sas_core.vectors.build import VERIFY_TOKENS, latents_file
 from sas_core.vectors.replay import (
     ROUNDING,
     Parting,
+    Replay,
     count_agreeing,
     other_versions,
     recorded_lanes,
@@ -70,7 +71,9 @@ def test_a_record_that_rounding_explains_is_told_from_one_that_it_does_not(engin
         gap = likely[ids[2]] - likely[other]
         assert parting.gap == (pytest.approx(gap, abs=1e-5) if known else None)
         assert parting.rounding == (known and gap < ROUNDING)
+        assert not replayed(engine, vector).rounded
     near, far = (Parting("steered", 33, " a", " b", gap) for gap in (7.6e-6, 0.5))
+    assert Replay(73, 80, (), (near,)).rounded and not Replay(73, 80, (), (near, far)).rounded
     assert "7.6e-06 nats apart: another processor rounds otherwise" in near.sentence() and near.rounding
     assert "more than rounding explains" in far.sentence() and not far.rounding
     assert "far less likely here" in Parting("steered", 33, " a", " b", None).sentence()

@@ -69,7 +69,12 @@ def draw_outcome(found: Replay) -> None:
     if found.whole:
         st.success(found.sentence(), icon=":material/check:")
         return
-    st.warning(f"{found.sentence()} What may explain the rest:", icon=":material/difference:")
+    if found.rounded:
+        st.info(
+            f"{found.sentence()} The rest follows a token that rounding decides:", icon=":material/check:"
+        )
+    else:
+        st.warning(f"{found.sentence()} What may explain the rest:", icon=":material/difference:")
     for reason in found.why:
         st.text(reason)
 
