@@ -1,12 +1,14 @@
-"""A small, complete vector file as plain JSON values; each test changes what it is about."""
+"""A small, complete vector file as plain JSON values, which each test changes; an empty shelf."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sas_core.vectors.schema import VectorFile
+from sas_core.vectors.shelf import Shelf
 
 _FEATURES = [
     {"index": 3, "value": 2.5, "freq_pos": 0.9, "freq_neg": 0.1, "mean_pos": 2.5, "mean_neg": 0.4},
@@ -79,3 +81,15 @@ def make_vector() -> Callable[..., VectorFile]:
         return VectorFile.model_validate({**copy.deepcopy(_FILE), **changes})
 
     return make
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shelf" / "vectors.db"
+
+
+@pytest.fixture
+def shelf(path: Path) -> Iterator[Shelf]:
+    opened = Shelf(path)
+    yield opened
+    opened.close()
