@@ -15,7 +15,8 @@ def density_columns(engine: Engine, latents: Sequence[int]) -> dict[str, list[fl
     if atlas is None:
         return {}
     try:
-        return {"density": [100 * row.density for row in atlas.rows([int(latent) for latent in latents])]}
+        found = atlas.densities_of([int(latent) for latent in latents])
+        return {"density": [100 * density for density in found]}
     except SteerscopeError:
         # Features says what is wrong with the atlas
         return {}

@@ -27,6 +27,7 @@ class Parting:
     """The first token of a lane that is not the recorded one, both as text.
 
     `gap`: how far apart they are here in nats; None when the recorded one is not among the likeliest.
+    `here` is empty where the lane ends before the record does.
     """
 
     lane: str
@@ -42,6 +43,8 @@ class Parting:
 
     def sentence(self) -> str:
         where = f"The {self.lane} answer parts at token {self.position + 1}"
+        if not self.here:
+            return f"{where}: it ends there, and the record goes on with {self.recorded!r}."
         if self.gap is None:
             return (
                 f"{where}: it says {self.here!r}, and the recorded {self.recorded!r} is far less likely here."
@@ -128,19 +131,28 @@ def recorded_lanes(engine: Engine, vector: VectorFile) -> tuple[Recorded, Record
 
 
 def _partings(engine: Engine, vector: VectorFile, done: Done) -> Iterator[Parting]:
-    """Each lane's, where the prompt is the same and both say something else there."""
+    """Each lane's that is not the record's, where the prompt is the same."""
     block, request = _block(vector), replay_request(vector)
     if tuple(done.prompt_ids) != block.prompt_ids:
         return
     for lane, recorded in enumerate((block.unsteered, block.steered)):
-        at = first_difference(done.lanes[lane].token_ids, recorded)
-        if at is None or at >= min(len(recorded), len(done.lanes[lane].token_ids)):
+        name, written = request.lanes[lane].name, done.lanes[lane].token_ids
+        at = _common(written, recorded)
+        if at == len(recorded):
+            continue
+        there = _piece(engine, recorded[at])
+        if at == len(written):
+            yield Parting(name, at, "", there, None)
             continue
         token = inspect_token(engine, request, done.lanes, lane, at, top=_LIKELIEST)
         likely = {each.token_id: each.logprob for each in token.alternatives[lane]}
-        gap = abs(likely[token.token_id] - likely[recorded[at]]) if recorded[at] in likely else None
-        here, there = engine.turns.pieces([token.token_id, recorded[at]])
-        yield Parting(request.lanes[lane].name, at, here, there, gap)
+        gap = abs(likely[written[at]] - likely[recorded[at]]) if recorded[at] in likely else None
+        yield Parting(name, at, _piece(engine, written[at]), there, gap)
+
+
+def _piece(engine: Engine, token: int) -> str:
+    """As text; a file can hold any number, and those that are no token here stand as such."""
+    return engine.turns.pieces([token])[0] if token < engine.model.cfg.d_vocab else f"token {token}"
 
 
 def _reasons(

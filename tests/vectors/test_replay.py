@@ -79,6 +79,20 @@ def test_a_record_that_rounding_explains_is_told_from_one_that_it_does_not(engin
     assert "far less likely here" in Parting("steered", 33, " a", " b", None).sentence()
 
 
+@pytest.mark.parametrize("token", [360, 2**33, 2**70])
+def test_a_recorded_number_that_is_no_token_here_is_said_as_it_is(engine, vector, token):
+    assert token >= engine.model.cfg.d_vocab
+    (parting,) = replayed(engine, altered(vector, steered=(token, *vector.verify.steered[1:]))).partings
+    assert (parting.recorded, parting.gap, parting.rounding) == (f"token {token}", None, False)
+
+
+def test_a_record_that_goes_on_where_the_answer_ends_is_no_matter_of_rounding(engine, vector):
+    found = replayed(engine, altered(vector, steered=(*vector.verify.steered, 5)))
+    (parting,) = found.partings
+    assert parting.position == len(vector.verify.steered) and not found.rounded
+    assert "ends there, and the record goes on" in parting.sentence()
+
+
 def test_a_shorter_record_or_another_prompt_has_no_token_to_compare(engine, vector):
     block = vector.verify
     assert replayed(engine, altered(vector, steered=block.steered[:2])).partings == ()

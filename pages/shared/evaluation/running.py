@@ -50,8 +50,8 @@ def resume(engine: Engine, key: str) -> None:
         spec = get_sweep_book().result(key).spec
         if sweep_key(engine, spec, find_material(spec)) != key:
             raise BadInput(
-                "This sweep was begun with another model, dictionary, vector or pairs than are here now; "
-                "load those, or run its spec again as a new sweep."
+                "This sweep was begun with another model, dictionary, vector or pairs than are here now, or "
+                "by an earlier version; load those, or run its spec again as a new sweep."
             )
     except SteerscopeError as error:
         st.session_state[_PROBLEM] = str(error)
